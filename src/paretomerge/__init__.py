@@ -1,0 +1,1 @@
+"""Pareto fronts of multitask finetuning, estimated from single-task finetunes."""

@@ -1,0 +1,88 @@
+"""Every exception that `paretomerge` raises on purpose.
+
+    ParetomergeError
+    ├── InputError               what was given cannot be used       (exit code 2)
+    │   ├── CheckpointError      a file or folder of parameters
+    │   ├── AlignmentError       base and finetunes do not fit each other
+    │   ├── WeightsError         task weights or scaling coefficients
+    │   ├── PosteriorError       a posterior, or posteriors that cannot be merged
+    │   ├── DataError            examples, batches, scores
+    │   ├── RecipeError          a recipe, or the name of a method
+    │   └── InfeasibleError      a wish that no point of the front fulfils
+    └── FailureError             the input was fine, the work failed (exit code 1)
+        ├── StorageError         the disk refused to read or write
+        ├── EvaluationError      an evaluator raised or returned nonsense
+        ├── TrainingError        a training run diverged or broke
+        └── MissingExtraError    an optional dependency is not installed
+
+A message says what was seen, the likely cause, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ParetomergeError(Exception):
+    """Base class of every error raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(ParetomergeError):
+    """What was given cannot be used."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class CheckpointError(InputError):
+    """A file or folder of parameters is missing, broken, or of an unknown kind."""
+
+
+class AlignmentError(InputError):
+    """Base and finetunes do not fit each other; the message lists every problem at once."""
+
+
+class WeightsError(InputError):
+    """Task weights or scaling coefficients outside their domain, or for unknown tasks."""
+
+
+class PosteriorError(InputError):
+    """A posterior with impossible values, or posteriors that cannot be merged with each other."""
+
+
+class DataError(InputError):
+    """Examples, batches or scores that are empty, of the wrong shape, or not finite."""
+
+
+class RecipeError(InputError):
+    """A recipe with an unknown key, a wrong type, or a method nobody registered."""
+
+
+class InfeasibleError(InputError):
+    """A wish that no point of the front fulfils; the message names the nearest feasible point."""
+
+
+class FailureError(ParetomergeError):
+    """The input was fine, the work failed."""
+
+
+class StorageError(FailureError):
+    """The disk refused to read or write; nothing half-written is left under the final name."""
+
+
+class EvaluationError(FailureError):
+    """An evaluator raised, or returned something that is not a score."""
+
+
+class TrainingError(FailureError):
+    """A training run diverged or broke."""
+
+
+class MissingExtraError(FailureError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    @classmethod
+    def of(cls, package: str, extra: str) -> MissingExtraError:
+        """The error for `package`, which `pip install 'paretomerge[extra]'` brings."""
+        return cls(f"this needs the package {package!r}: install it with  pip install 'paretomerge[{extra}]'")

@@ -1,0 +1,34 @@
+"""Nouns that cross rooms: frozen, checked when they are made."""
+
+from paretomerge.types.front import Front, FrontPoint
+from paretomerge.types.ledger import Ledger
+from paretomerge.types.objectives import Direction, Objective, from_minimised, to_minimised
+from paretomerge.types.params import Layout, Params, TensorSpec, compute_dtype, digest_params, spec_of
+from paretomerge.types.problem import Batch, Problem, Split
+from paretomerge.types.scores import Origin, Scores
+from paretomerge.types.weights import Coefficients, Weights, require_tasks, simplex_grid
+
+__all__ = [
+    "Batch",
+    "Coefficients",
+    "Direction",
+    "Front",
+    "FrontPoint",
+    "Layout",
+    "Ledger",
+    "Objective",
+    "Origin",
+    "Params",
+    "Problem",
+    "Scores",
+    "Split",
+    "TensorSpec",
+    "Weights",
+    "compute_dtype",
+    "digest_params",
+    "from_minimised",
+    "require_tasks",
+    "simplex_grid",
+    "spec_of",
+    "to_minimised",
+]

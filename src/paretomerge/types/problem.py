@@ -1,0 +1,59 @@
+"""`Problem`: the model and the data of a multitask finetuning, as three functions.
+
+Everything that computes (curvature, evaluation, training) sees models and data only through it, so any
+PyTorch module and any source of batches will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from paretomerge.errors import DataError
+from paretomerge.types.weights import require_tasks
+
+Split = Literal["training", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("training", "validation", "test")
+
+Batch = tuple[Any, Tensor]
+"""Inputs (a tensor, or a mapping of keyword arguments as tokenizers give) and targets."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is finetuned, on which tasks, on which examples.
+
+    Args:
+        tasks: task names.
+        build: makes a fresh module of the right architecture (its parameters are overwritten).
+        data: `(task, split) → batches`: a sequence that gives the same batches each time it is read.
+            Splits: `training` (finetunes, and curvature), `validation` (ridge, links, choices), `test`
+            (every reported number).
+        likelihood: `"categorical"` (softmax cross-entropy) or `"gaussian"` (half the squared error).
+    """
+
+    tasks: tuple[str, ...]
+    build: Callable[[], nn.Module]
+    data: Callable[[str, Split], Sequence[Batch]]
+    likelihood: Literal["categorical", "gaussian"] = "categorical"
+
+    def batches(self, task: str, split: Split) -> Sequence[Batch]:
+        """The batches of one task and split.
+
+        Raises:
+            WeightsError: an unknown task.
+            DataError: an unknown split, or one without examples.
+        """
+        if task not in self.tasks:
+            require_tasks([task], self.tasks)
+        if split not in SPLITS:
+            raise DataError(f"unknown split {split!r}: one of {', '.join(SPLITS)}")
+        batches = self.data(task, split)
+        if not sum(len(targets) for _, targets in batches):
+            raise DataError(
+                f"the {split} split of task {task!r} has no examples: check the data path, filters and split sizes"
+            )
+        return batches
