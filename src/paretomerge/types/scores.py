@@ -71,9 +71,7 @@ class Scores:
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index
         origin = tuple(self.origin[int(i)] for i in index)
-        return Scores(
-            self.tasks, self.weights[index], self.values[index], self.stderr[index], self.objectives, origin
-        )
+        return Scores(self.tasks, self.weights[index], self.values[index], self.stderr[index], self.objectives, origin)
 
     def select(self, metric: str) -> Scores:
         """The scores of the objectives with this metric (for example every task's `"loss"`)."""

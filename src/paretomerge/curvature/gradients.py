@@ -1,0 +1,56 @@
+"""Loss and gradient of a task at given parameters, averaged over examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from paretomerge.curvature.examples import take_examples
+from paretomerge.curvature.likelihoods import Likelihood
+from paretomerge.curvature.predictor import Predictor
+from paretomerge.types import Batch, Params
+
+
+@dataclass(frozen=True, eq=False)
+class LossGradient:
+    """Mean loss, its gradient, the mean of the squared batch gradients, and the number of examples."""
+
+    loss: float
+    gradient: dict[str, Tensor]
+    squared: dict[str, Tensor]
+    examples: int
+
+
+def loss_gradient(
+    predictor: Predictor,
+    params: Params,
+    batches: Iterable[Batch],
+    likelihood: Likelihood,
+    trainable: Iterable[str],
+    limit: int | None = None,
+) -> LossGradient:
+    """Mean loss and gradient over (the first `limit`) examples, one backward pass per batch."""
+    leaves = {name: params[name].detach().clone().requires_grad_() for name in trainable}
+    fixed = {name: tensor.detach() for name, tensor in params.items() if name not in leaves}
+    total = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    squared = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    loss = 0.0
+    examples = count = 0
+    for inputs, targets in take_examples(batches, limit):
+        losses = likelihood.losses(predictor({**fixed, **leaves}, inputs), targets)
+        gradients = torch.autograd.grad(losses.mean(), list(leaves.values()))
+        for name, gradient in zip(leaves, gradients, strict=True):
+            total[name] += gradient * len(losses)
+            squared[name] += gradient.square()
+        loss += float(losses.detach().sum())
+        examples += len(losses)
+        count += 1
+    return LossGradient(
+        loss / examples,
+        {name: tensor / examples for name, tensor in total.items()},
+        {name: tensor / count for name, tensor in squared.items()},
+        examples,
+    )

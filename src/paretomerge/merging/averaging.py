@@ -1,0 +1,34 @@
+"""Weighted averaging of parameters: `Σ α_t θ_t`, the baseline of every comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from paretomerge.merging.base import Domain, Inputs
+from paretomerge.merging.linear import combine_block, floating_blocks
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """`θ = Σ α_t θ_t`, weights on the simplex; posteriors are read for their means only.
+
+    Wortsman et al., 2022, Model soups; Izmailov et al., 2018, Averaging weights leads to wider optima.
+    """
+
+    domain: ClassVar[Domain] = "weights"
+
+    def prepare(self, inputs: Inputs) -> Inputs:
+        """Nothing to prepare."""
+        return inputs
+
+    def blocks(self, state: Inputs) -> Sequence[str]:
+        """Every floating-point tensor."""
+        return floating_blocks(state)
+
+    def merge_block(self, state: Inputs, values: Tensor, block: str) -> dict[str, Tensor]:
+        """`values [K, T] @ tensors [T, n]`, divided by the sum of the weights."""
+        return {block: combine_block(state, values / values.sum(-1, keepdim=True), block)}

@@ -1,0 +1,40 @@
+"""Gaussian distributions over parameters, one file per family."""
+
+from paretomerge.posteriors.base import Elementwise, Matrix, Natural, Posterior, cholesky
+from paretomerge.posteriors.basis import (
+    Basis,
+    DirectionLabel,
+    Grouping,
+    gradient_basis,
+    group_names,
+    task_vector_basis,
+)
+from paretomerge.posteriors.damping import damp, mean_precision
+from paretomerge.posteriors.dense import Dense
+from paretomerge.posteriors.diagonal import Diagonal
+from paretomerge.posteriors.isotropic import Isotropic
+from paretomerge.posteriors.predicted_loss import PredictedLoss
+from paretomerge.posteriors.product import Product
+from paretomerge.posteriors.subspace import Subspace
+
+__all__ = [
+    "Basis",
+    "Dense",
+    "Diagonal",
+    "DirectionLabel",
+    "Elementwise",
+    "Grouping",
+    "Isotropic",
+    "Matrix",
+    "Natural",
+    "Posterior",
+    "PredictedLoss",
+    "Product",
+    "Subspace",
+    "cholesky",
+    "damp",
+    "gradient_basis",
+    "group_names",
+    "mean_precision",
+    "task_vector_basis",
+]

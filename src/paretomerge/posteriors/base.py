@@ -1,0 +1,178 @@
+"""What every posterior is: a Gaussian in natural parameters, cut into blocks that are solved one by one.
+
+A Gaussian `N(m, H^-1)` has the natural parameters `H` (precision) and `H m`. Merging adds them, so they come
+first here, and the mean is derived: centred curvature is often singular, its mean undefined, its merge fine.
+
+Two kinds of block cover all families:
+
+    elementwise   H is diagonal: precision and mean have the shape of a tensor (or precision is one number)
+    matrix        H is a matrix [D, D] over D coordinates, precision × mean a vector [D]
+
+Shapes: `T` tasks, `K` weightings, `D` coordinates of a block, `P` parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from paretomerge.errors import PosteriorError
+from paretomerge.types import Layout, Params, TensorSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise:
+    """Natural parameters of a block with diagonal precision.
+
+    The mean is kept beside the precision, so that where no task has any precision a merge can fall back to
+    the weighted average of the means.
+    """
+
+    precision: Tensor
+    mean: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Natural parameters of a block with full precision: `[D, D]` and `[D]`."""
+
+    precision: Tensor
+    precision_mean: Tensor
+
+
+Natural = Elementwise | Matrix
+
+
+@runtime_checkable
+class Posterior(Protocol):
+    """A Gaussian over parameters.
+
+    Laws (tested for every family): `expand(block, mean of block)` over all blocks is `mean`; the gradient of
+    `energy` vanishes at `mean`; `energy` of independent blocks adds; `sample` has mean `mean` and covariance
+    the inverse precision.
+    """
+
+    family: ClassVar[str]
+
+    @property
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """Shapes and dtypes of the parameters it is a distribution over."""
+        ...
+
+    @property
+    def mean(self) -> Params:
+        """The mean, as parameters; raises `PosteriorError` where the precision is singular."""
+        ...
+
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the independent blocks."""
+        ...
+
+    def natural(self, block: str) -> Natural:
+        """Natural parameters of one block."""
+        ...
+
+    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
+        """Turn solutions `[K, …]` in a block's coordinates into tensors `[K, *shape]`."""
+        ...
+
+    def require_same_kind(self, other: Posterior) -> None:
+        """Raise `PosteriorError` unless the natural parameters of `other` can be added to this one's."""
+        ...
+
+    def energy(self, params: Params) -> float:
+        """`½ θᵀHθ - (Hm)ᵀθ`, the negative log density up to a constant."""
+        ...
+
+    def log_density(self, params: Params) -> float:
+        """`log N(θ; m, H^-1)`, with respect to the coordinates of the family."""
+        ...
+
+    def sample(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """One draw of parameters."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Equal digests mean equal posteriors; names cached results."""
+        ...
+
+
+def require_same_specs(one: Posterior, other: Posterior) -> None:
+    """Raise `PosteriorError` unless both are of one family and over the same names and shapes."""
+    if type(one) is not type(other):
+        raise PosteriorError(
+            f"posteriors of different families cannot be merged: {one.family} and {other.family}. "
+            "Fit all tasks and the prior with the same method"
+        )
+    shapes = [{name: spec.shape for name, spec in posterior.specs.items()} for posterior in (one, other)]
+    if shapes[0] != shapes[1]:
+        differing = sorted(set(shapes[0].items()) ^ set(shapes[1].items()))
+        raise PosteriorError(
+            f"posteriors are over different parameters, first difference at {differing[0][0]!r}: "
+            "they were fitted on different models"
+        )
+
+
+def require_finite(tensor: Tensor, what: str) -> Tensor:
+    """Return `tensor`, or raise `PosteriorError` if it has NaN or infinite entries."""
+    if not torch.isfinite(tensor).all():
+        count = int((~torch.isfinite(tensor)).sum())
+        raise PosteriorError(
+            f"{what} has {count} NaN or infinite entries: the finetune diverged, or curvature overflowed "
+            "(compute it in float32)"
+        )
+    return tensor
+
+
+def require_symmetric(matrix: Tensor, size: int, what: str) -> Tensor:
+    """Return `matrix` in float64, or raise `PosteriorError` if it is not symmetric `[size, size]`."""
+    if tuple(matrix.shape) != (size, size):
+        raise PosteriorError(f"{what} has shape {list(matrix.shape)}, expected [{size}, {size}]")
+    matrix = require_finite(matrix, what).to(torch.float64)
+    asymmetry = float((matrix - matrix.T).abs().max()) if size else 0.0
+    scale = float(matrix.abs().max()) if size else 0.0
+    if asymmetry > 1e-6 * scale:
+        raise PosteriorError(f"{what} is not symmetric: it differs from its transpose by {asymmetry:.3g}")
+    return (matrix + matrix.T) / 2
+
+
+def cholesky(precision: Tensor, what: str) -> Tensor:
+    """The lower Cholesky factor of `[..., D, D]`; `PosteriorError` where it is not positive definite."""
+    factor, failed = torch.linalg.cholesky_ex(precision)
+    # A rank-deficient matrix often passes a Cholesky with pivots of rounding size: those are noise too.
+    pivots = factor.diagonal(dim1=-2, dim2=-1) ** 2
+    scale = precision.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
+    noise = (pivots <= precision.shape[-1] * torch.finfo(precision.dtype).eps * scale).any(-1)
+    if bool((failed.to(torch.bool) | noise).any()):
+        raise PosteriorError(
+            f"{what} is not positive definite: some direction has no curvature in any task with positive weight. "
+            "Add a ridge (damping), or give a prior with positive precision"
+        )
+    return factor
+
+
+def spec_mapping(params: Params) -> dict[str, TensorSpec]:
+    """Shapes and dtypes of every tensor of `params`."""
+    return {name: TensorSpec(tuple(tensor.shape), tensor.dtype) for name, tensor in params.items()}
+
+
+def freeze_params(params: Params, what: str) -> Params:
+    """`params` as they are when they read lazily, else a checked copy of the mapping (tensors are shared)."""
+    if hasattr(params, "spec"):
+        return params
+    if not params:
+        raise PosteriorError(f"{what} has no tensors")
+    for name, tensor in params.items():
+        if tensor.is_floating_point():
+            require_finite(tensor, f"{what} {name!r}")
+    return dict(params)
+
+
+def flatten_double(layout: Layout, params: Params) -> Tensor:
+    """`params` as one float64 vector `[P]`."""
+    return layout.flatten(params).detach().to(torch.float64)

@@ -1,0 +1,189 @@
+"""Directions in parameter space, and the coordinates `c` of the subspace they span.
+
+    θ = origin + Σ_d c_d v_d
+
+A direction touches only the tensors of its group, so `D` directions over `G` groups take `D/G` times the
+memory of the model, not `D` times: each is a partial `Params`, and missing tensors are zero.
+
+Shapes: `D` directions, `T` tasks, `G` groups, `K` points, `P` parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from paretomerge.errors import PosteriorError
+from paretomerge.types import Layout, Params, compute_dtype, spec_of
+
+DirectionKind = Literal["task_vector", "gradient", "other"]
+Grouping = Literal["model", "layer", "tensor"] | Callable[[str], str]
+
+_LAYER = re.compile(r"^(?P<layer>.*?\b(?:layers?|blocks?|h|encoder|stages?)\.\d+)\b")
+
+
+@dataclass(frozen=True)
+class DirectionLabel:
+    """Where a direction comes from: its kind, the task, and the parameter group it is confined to."""
+
+    kind: DirectionKind = "other"
+    task: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """`D` directions with their labels.
+
+    Args:
+        directions: each a partial `Params`; tensors it lacks are zero.
+        labels: one per direction.
+    """
+
+    directions: tuple[Params, ...]
+    labels: tuple[DirectionLabel, ...]
+
+    def __post_init__(self) -> None:
+        """One label per direction."""
+        if len(self.directions) != len(self.labels):
+            raise PosteriorError(f"{len(self.directions)} directions but {len(self.labels)} labels")
+        if not self.directions:
+            raise PosteriorError("a basis needs at least one direction")
+
+    def __len__(self) -> int:
+        """`D`."""
+        return len(self.directions)
+
+    def __add__(self, other: Basis) -> Basis:
+        """The directions of both."""
+        return Basis(self.directions + other.directions, self.labels + other.labels)
+
+    @classmethod
+    def of(cls, directions: Basis | Sequence[Params] | Tensor, layout: Layout) -> Basis:
+        """From a `Basis`, a sequence of (partial) `Params`, or a matrix `[P, D]` with directions as columns."""
+        if isinstance(directions, Basis):
+            return directions
+        if isinstance(directions, Tensor):
+            if directions.ndim != 2 or directions.shape[0] != layout.size:
+                raise PosteriorError(f"the basis has shape {list(directions.shape)}, expected [{layout.size}, D]")
+            columns = layout.unflatten(directions.T.contiguous())
+            directions = [{name: columns[name][d] for name in columns} for d in range(directions.shape[1])]
+        return cls(tuple(directions), (DirectionLabel(),) * len(directions))
+
+    def tensors(self) -> dict[str, list[int]]:
+        """Which directions touch each tensor."""
+        touched: dict[str, list[int]] = {}
+        for index, direction in enumerate(self.directions):
+            for name in direction:
+                touched.setdefault(name, []).append(index)
+        return touched
+
+    def corner(self, task: str) -> Tensor:
+        """`e_t [D]`: one on task `t`'s task vectors, zero elsewhere: the coordinates of its finetune."""
+        flags = [label.kind == "task_vector" and label.task == task for label in self.labels]
+        return torch.tensor(flags, dtype=torch.float64)
+
+    def combine(self, coordinates: Tensor, name: str) -> Tensor:
+        """`Σ_d c_d v_d` on one tensor, for `K` points: `[K, D] → [K, *shape]`."""
+        used = [d for d, direction in enumerate(self.directions) if name in direction]
+        stacked = torch.stack([self.directions[d][name] for d in used])
+        dtype = compute_dtype([stacked.dtype])
+        flat = coordinates[:, used].to(dtype) @ stacked.reshape(len(used), -1).to(dtype)
+        return flat.reshape(len(coordinates), *stacked.shape[1:])
+
+    def gram(self) -> Tensor:
+        """`VᵀV [D, D]`, float64; zero between directions that touch different tensors."""
+        gram = torch.zeros(len(self), len(self), dtype=torch.float64)
+        for name, used in self.tensors().items():
+            stacked = torch.stack([self.directions[d][name].reshape(-1).to(torch.float64) for d in used])
+            gram[torch.tensor(used)[:, None], torch.tensor(used)] += stacked @ stacked.T
+        return gram
+
+
+def group_names(names: Sequence[str], grouping: Grouping) -> dict[str, list[str]]:
+    """Partition tensor names into groups.
+
+    `"model"`: one group. `"layer"`: one per numbered layer (`encoder.layer.3`, `blocks.0`, `h.11`); tensors
+    outside any layer are grouped by their first name. `"tensor"`: each by itself. A function: name → group.
+
+    >>> group_names(["embed.weight", "blocks.0.q.weight", "blocks.0.k.weight", "head.bias"], "layer")
+    {'embed': ['embed.weight'], 'blocks.0': ['blocks.0.q.weight', 'blocks.0.k.weight'], 'head': ['head.bias']}
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(_group_of(name, grouping), []).append(name)
+    return groups
+
+
+def _group_of(name: str, grouping: Grouping) -> str:
+    if callable(grouping):
+        return grouping(name)
+    if grouping == "model":
+        return "model"
+    if grouping == "tensor":
+        return name
+    if grouping == "layer":
+        found = _LAYER.match(name)
+        return found.group("layer") if found else name.split(".", maxsplit=1)[0]
+    raise PosteriorError(f"unknown grouping {grouping!r}: use 'model', 'layer', 'tensor' or a function of the name")
+
+
+def task_vector_basis(base: Params, finetunes: Mapping[str, Params], grouping: Grouping = "layer") -> Basis:
+    """Task vectors `δ_t = θ_t - θ_0` cut into groups: `G·T` directions, zero outside their group."""
+    names = [name for name in base if spec_of(base, name).is_mergeable]
+    directions: list[Params] = []
+    labels: list[DirectionLabel] = []
+    for group, members in group_names(names, grouping).items():
+        for task, finetune in finetunes.items():
+            directions.append({name: _difference(finetune[name], base[name]) for name in members})
+            labels.append(DirectionLabel("task_vector", task, group))
+    return Basis(tuple(directions), tuple(labels))
+
+
+def gradient_basis(
+    gradients: Mapping[str, Params],
+    like: Basis,
+    grouping: Grouping = "layer",
+    kind: DirectionKind = "gradient",
+) -> Basis:
+    """Descent directions `-g_t` cut into groups and scaled to the norm of the group's task vectors.
+
+    Joint finetuning leaves the span of the task vectors; these directions are where it goes first.
+
+    Args:
+        gradients: task → (preconditioned) gradient at the centre.
+        like: the task-vector basis that gives each group its scale (the root mean square norm over tasks).
+        grouping: as for `like`.
+        kind: the label the directions carry.
+    """
+    norms: dict[str, list[float]] = {}
+    for direction, label in zip(like.directions, like.labels, strict=True):
+        norms.setdefault(label.group, []).append(_norm(direction))
+    directions: list[Params] = []
+    labels: list[DirectionLabel] = []
+    names = list(next(iter(gradients.values())))
+    for group, members in group_names(names, grouping).items():
+        scale = (sum(norm**2 for norm in norms[group]) / len(norms[group])) ** 0.5
+        for task, gradient in gradients.items():
+            part = {name: gradient[name] for name in members}
+            length = _norm(part)
+            if length > 0:
+                directions.append({name: tensor * (-scale / length) for name, tensor in part.items()})
+                labels.append(DirectionLabel(kind, task, group))
+    if not directions:
+        raise PosteriorError("every gradient is zero: the centre is already a stationary point of every task")
+    return Basis(tuple(directions), tuple(labels))
+
+
+def _difference(one: Tensor, other: Tensor) -> Tensor:
+    dtype = compute_dtype([one.dtype, other.dtype])
+    return one.to(dtype) - other.to(dtype)
+
+
+def _norm(direction: Params) -> float:
+    return sum(float(tensor.to(torch.float64).square().sum()) for tensor in direction.values()) ** 0.5

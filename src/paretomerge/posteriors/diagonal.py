@@ -1,0 +1,109 @@
+"""Diagonal Gaussian `N(m, diag(h)^-1)`: merging it is Fisher- or Hessian-weighted averaging, elementwise.
+
+Matena & Raffel, 2022, Merging Models with Fisher-Weighted Averaging; Daheim et al., 2024, Model Merging by
+Uncertainty-Based Gradient Matching.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from paretomerge.errors import PosteriorError
+from paretomerge.posteriors.base import (
+    Elementwise,
+    Posterior,
+    freeze_params,
+    require_finite,
+    require_same_specs,
+)
+from paretomerge.posteriors.elementwise import block_energy, block_log_density, sample_elementwise
+from paretomerge.types import Params, TensorSpec, compute_dtype, digest_params, spec_of
+
+
+@dataclass(frozen=True, eq=False)
+class Diagonal:
+    """`N(m, diag(h)^-1)`.
+
+    Args:
+        mean: the finetuned parameters `m`.
+        precision: `h >= 0`, one tensor per floating-point tensor of `mean`, of the same shape.
+
+    Raises:
+        PosteriorError: a precision is missing, of another shape, negative, NaN or infinite.
+    """
+
+    mean: Params
+    precision: Params
+
+    family: ClassVar[str] = "diagonal"
+
+    def __post_init__(self) -> None:
+        """Check shapes and signs."""
+        object.__setattr__(self, "mean", freeze_params(self.mean, "the mean"))
+        for block in self.blocks():
+            if block not in self.precision:
+                raise PosteriorError(f"no precision for {block!r}: give one tensor for each tensor of the mean")
+            shapes = spec_of(self.mean, block).shape, spec_of(self.precision, block).shape
+            if shapes[0] != shapes[1]:
+                raise PosteriorError(f"{block!r} has mean of shape {shapes[0]} but precision of shape {shapes[1]}")
+            if not hasattr(self.precision, "spec"):
+                _require_nonnegative(self.precision[block], block)
+        if not hasattr(self.precision, "spec"):
+            object.__setattr__(self, "precision", dict(self.precision))
+
+    @property
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """Shapes and dtypes of the parameters."""
+        return {name: spec_of(self.mean, name) for name in self.mean}
+
+    def blocks(self) -> tuple[str, ...]:
+        """One block per floating-point tensor."""
+        return tuple(name for name, spec in self.specs.items() if spec.is_mergeable)
+
+    def natural(self, block: str) -> Elementwise:
+        """Precision and mean of one tensor."""
+        mean, precision = self.mean[block], _require_nonnegative(self.precision[block], block)
+        dtype = compute_dtype([mean.dtype, precision.dtype])
+        return Elementwise(precision.to(dtype), mean.to(dtype))
+
+    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
+        """The block is a tensor already."""
+        return {block: solution}
+
+    def require_same_kind(self, other: Posterior) -> None:
+        """Same family, names and shapes."""
+        require_same_specs(self, other)
+
+    def energy(self, params: Params) -> float:
+        """`½θᵀdiag(h)θ - (h∘m)ᵀθ`."""
+        return sum(block_energy(self.natural(block), params[block]) for block in self.blocks())
+
+    def log_density(self, params: Params) -> float:
+        """`Σ ½log(h/2π) - ½h(θ-m)²`."""
+        return sum(block_log_density(self.natural(block), params[block]) for block in self.blocks())
+
+    def sample(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """`m + ε/√h`, elementwise."""
+        return sample_elementwise(self, generator)
+
+    @property
+    def digest(self) -> str:
+        """From the mean and the precision."""
+        parts = f"{self.family}|{digest_params(self.mean)}|{digest_params(self.precision)}"
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def _require_nonnegative(precision: Tensor, block: str) -> Tensor:
+    require_finite(precision, f"the precision of {block!r}")
+    if bool((precision < 0).any()):
+        raise PosteriorError(
+            f"the precision of {block!r} is negative (lowest {float(precision.min()):.3g}): a Hessian that is not "
+            "positive semi-definite is no precision; use a Fisher or Gauss-Newton matrix"
+        )
+    return precision
