@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from paretomerge.curvature.examples import take_examples
-from paretomerge.curvature.likelihoods import Likelihood
-from paretomerge.curvature.predictor import Predictor
+from paretomerge.curvature.predictor import LossModel
 from paretomerge.types import Batch, Params
 
 FisherLabels = Literal["true", "empirical"]
@@ -35,11 +34,9 @@ class DiagonalFisher:
 
 
 def diagonal_fisher(
-    predictor: Predictor,
+    model: LossModel,
     params: Params,
     batches: Iterable[Batch],
-    likelihood: Likelihood,
-    trainable: Iterable[str],
     labels: FisherLabels = "true",
     limit: int | None = None,
     generator: torch.Generator | None = None,
@@ -48,24 +45,21 @@ def diagonal_fisher(
     """Diagonal Fisher at `params`, one per-example gradient each (vectorised over `chunk` examples).
 
     Args:
-        predictor: the model as a function of its parameters.
+        model: the model and its loss.
         params: where it is taken.
         batches: inputs and targets; the first `limit` examples are read.
-        likelihood: the loss.
-        trainable: names of the parameters it is over.
         labels: `"true"` samples one label per example from the model, `"empirical"` takes the observed ones.
         limit: number of examples, all when `None`.
         generator: the randomness of the sampled labels.
         chunk: examples differentiated at once; memory is `chunk × P`.
     """
     generator = generator if generator is not None else torch.Generator().manual_seed(0)
-    names = list(trainable)
-    leaves = {name: params[name].detach() for name in names}
+    leaves = {name: params[name].detach() for name in model.trainable}
     fixed = {name: tensor.detach() for name, tensor in params.items() if name not in leaves}
 
     def loss_of_one(leaves: dict[str, Tensor], inputs: Any, target: Tensor) -> Tensor:
-        outputs = predictor({**fixed, **leaves}, _map(inputs, lambda value: value[None]))
-        return likelihood.losses(outputs, target[None])[0]
+        outputs = model.predict({**fixed, **leaves}, _map(inputs, lambda value: value[None]))
+        return model.likelihood.losses(outputs, target[None])[0]
 
     per_example = torch.func.vmap(torch.func.grad(loss_of_one), in_dims=(None, 0, 0), randomness="different")
     total = {name: torch.zeros_like(leaf, dtype=torch.float64) for name, leaf in leaves.items()}
@@ -74,9 +68,9 @@ def diagonal_fisher(
     with sdpa_kernel(SDPBackend.MATH):
         for inputs, observed in take_examples(batches, limit):
             with torch.no_grad():
-                outputs = predictor({**fixed, **leaves}, inputs)
-            loss += float(likelihood.losses(outputs, observed).sum())
-            targets = observed if labels == "empirical" else likelihood.sample(outputs, generator)
+                outputs = model.predict({**fixed, **leaves}, inputs)
+            loss += float(model.likelihood.losses(outputs, observed).sum())
+            targets = observed if labels == "empirical" else model.likelihood.sample(outputs, generator)
             for start in range(0, len(targets), chunk):
                 part = slice(start, start + chunk)
                 gradients = per_example(leaves, _map(inputs, lambda value, part=part: value[part]), targets[part])

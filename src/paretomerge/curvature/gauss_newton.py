@@ -22,8 +22,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from paretomerge.curvature.examples import take_examples
-from paretomerge.curvature.likelihoods import Likelihood
-from paretomerge.curvature.predictor import Predictor
+from paretomerge.curvature.predictor import LossModel
 from paretomerge.posteriors import Basis
 from paretomerge.types import Batch, Layout, Params
 
@@ -39,11 +38,10 @@ class Expansion:
 
 
 def expand_in_subspace(
-    predictor: Predictor,
+    model: LossModel,
     params: Params,
     basis: Basis,
     batches: Iterable[Batch],
-    likelihood: Likelihood,
     limit: int | None = None,
     directions_per_pass: int = 16,
 ) -> Expansion:
@@ -61,10 +59,10 @@ def expand_in_subspace(
     # Forward-mode differentiation has no rule for fused attention kernels.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         for inputs, targets in take_examples(batches, limit):
-            outputs, tangents = _output_tangents(predictor, params, basis, passes, inputs)
-            loss += float(likelihood.losses(outputs, targets).sum())
-            gradient += (tangents * likelihood.gradients(outputs, targets)).sum((1, 2)).to(torch.float64)
-            curved = likelihood.curvature_product(outputs, tangents)
+            outputs, tangents = _output_tangents(model, params, basis, passes, inputs)
+            loss += float(model.likelihood.losses(outputs, targets).sum())
+            gradient += (tangents * model.likelihood.gradients(outputs, targets)).sum((1, 2)).to(torch.float64)
+            curved = model.likelihood.curvature_product(outputs, tangents)
             curvature += (tangents.reshape(dimension, -1) @ curved.reshape(dimension, -1).T).to(torch.float64)
             examples += len(targets)
     curvature = (curvature + curvature.T) / (2 * examples)
@@ -72,10 +70,9 @@ def expand_in_subspace(
 
 
 def dense_gauss_newton(
-    predictor: Predictor,
+    model: LossModel,
     params: Params,
     batches: Iterable[Batch],
-    likelihood: Likelihood,
     names: Sequence[str],
     limit: int | None = None,
 ) -> Expansion:
@@ -93,14 +90,14 @@ def dense_gauss_newton(
         for inputs, targets in take_examples(batches, limit):
 
             def outputs_of(vector: Tensor, inputs: Any = inputs) -> Tensor:
-                return predictor({**fixed, **layout.unflatten(vector)}, inputs)
+                return model.predict({**fixed, **layout.unflatten(vector)}, inputs)
 
             outputs = outputs_of(start).detach()
             jacobian = torch.func.jacrev(outputs_of)(start).detach()  # [B, C, P]
             tangents = jacobian.permute(2, 0, 1)
-            loss += float(likelihood.losses(outputs, targets).sum())
-            gradient += (tangents * likelihood.gradients(outputs, targets)).sum((1, 2)).to(torch.float64)
-            curved = likelihood.curvature_product(outputs, tangents).reshape(layout.size, -1)
+            loss += float(model.likelihood.losses(outputs, targets).sum())
+            gradient += (tangents * model.likelihood.gradients(outputs, targets)).sum((1, 2)).to(torch.float64)
+            curved = model.likelihood.curvature_product(outputs, tangents).reshape(layout.size, -1)
             curvature += (tangents.reshape(layout.size, -1) @ curved.T).to(torch.float64)
             examples += len(targets)
     curvature = (curvature + curvature.T) / (2 * examples)
@@ -118,7 +115,7 @@ def _plan_passes(basis: Basis, limit: int) -> list[list[int]]:
 
 
 def _output_tangents(
-    predictor: Predictor, params: Params, basis: Basis, passes: Sequence[Sequence[int]], inputs: Any
+    model: LossModel, params: Params, basis: Basis, passes: Sequence[Sequence[int]], inputs: Any
 ) -> tuple[Tensor, Tensor]:
     """Outputs `[B, C]` and `J V [D, B, C]` of one batch."""
     found: list[Tensor | None] = [None] * len(basis)
@@ -131,12 +128,13 @@ def _output_tangents(
         }
 
         def outputs_of(moved: dict[str, Tensor]) -> Tensor:
-            return predictor({**params, **moved}, inputs)
+            return model.predict({**params, **moved}, inputs)
 
         def tangent_of(direction: dict[str, Tensor], primal: dict[str, Tensor] = primal) -> tuple[Tensor, Tensor]:
-            return torch.func.jvp(outputs_of, (primal,), (direction,))
+            value, tangent = torch.func.jvp(outputs_of, (primal,), (direction,))[:2]
+            return value, tangent
 
-        outputs, tangents = torch.func.vmap(tangent_of, out_dims=(None, 0))(stacked)
+        outputs, tangents = torch.func.vmap(tangent_of, out_dims=(None, 0))(stacked)  # type: ignore[arg-type]
         for index, tangent in zip(members, tangents, strict=True):
             found[index] = tangent
     assert outputs is not None

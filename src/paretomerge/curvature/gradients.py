@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from paretomerge.curvature.examples import take_examples
-from paretomerge.curvature.likelihoods import Likelihood
-from paretomerge.curvature.predictor import Predictor
+from paretomerge.curvature.predictor import LossModel
 from paretomerge.types import Batch, Params
 
 
@@ -25,22 +24,20 @@ class LossGradient:
 
 
 def loss_gradient(
-    predictor: Predictor,
+    model: LossModel,
     params: Params,
     batches: Iterable[Batch],
-    likelihood: Likelihood,
-    trainable: Iterable[str],
     limit: int | None = None,
 ) -> LossGradient:
     """Mean loss and gradient over (the first `limit`) examples, one backward pass per batch."""
-    leaves = {name: params[name].detach().clone().requires_grad_() for name in trainable}
+    leaves = {name: params[name].detach().clone().requires_grad_() for name in model.trainable}
     fixed = {name: tensor.detach() for name, tensor in params.items() if name not in leaves}
     total = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
     squared = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
     loss = 0.0
     examples = count = 0
     for inputs, targets in take_examples(batches, limit):
-        losses = likelihood.losses(predictor({**fixed, **leaves}, inputs), targets)
+        losses = model.likelihood.losses(model.predict({**fixed, **leaves}, inputs), targets)
         gradients = torch.autograd.grad(losses.mean(), list(leaves.values()))
         for name, gradient in zip(leaves, gradients, strict=True):
             total[name] += gradient * len(losses)

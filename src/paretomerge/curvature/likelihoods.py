@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from paretomerge.errors import DataError
 
@@ -42,11 +41,11 @@ class Categorical:
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """`-log p[target]`."""
-        return F.cross_entropy(outputs, targets, reduction="none")
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
     def gradients(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """`p - onehot(target)`."""
-        return outputs.softmax(-1) - F.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
+        return outputs.softmax(-1) - nn.functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
 
     def curvature_product(self, outputs: Tensor, tangents: Tensor) -> Tensor:
         """`p∘u - p(pᵀu)`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from paretomerge.errors import AlignmentError
-from paretomerge.types import Params
+from paretomerge.curvature.likelihoods import Likelihood, likelihood_of
+from paretomerge.types import Params, outputs_of, require_fits
 
 Predictor = Callable[[Params, Any], Tensor]
 """`(params, inputs) → outputs [B, C]`: logits, or predicted means."""
@@ -28,9 +29,30 @@ def module_predictor(module: nn.Module) -> Predictor:
             outputs = torch.func.functional_call(module, dict(params), (), dict(inputs))
         else:
             outputs = torch.func.functional_call(module, dict(params), (inputs,))
-        return outputs if isinstance(outputs, Tensor) else outputs.logits
+        return outputs_of(outputs)
 
     return predict
+
+
+@dataclass(frozen=True, eq=False)
+class LossModel:
+    """A model and its loss: everything curvature needs besides parameters and examples.
+
+    Args:
+        predict: outputs as a function of parameters and inputs.
+        likelihood: the loss of outputs and targets.
+        trainable: names of the parameters that are differentiated.
+    """
+
+    predict: Predictor
+    likelihood: Likelihood
+    trainable: tuple[str, ...]
+
+    @classmethod
+    def of(cls, module: nn.Module, likelihood: str = "categorical") -> LossModel:
+        """From a module and the name of its likelihood."""
+        trainable = tuple(name for name, parameter in module.named_parameters() if parameter.requires_grad)
+        return cls(module_predictor(module), likelihood_of(likelihood), trainable)
 
 
 def parameters_of(params: Params, module: nn.Module) -> dict[str, Tensor]:
@@ -39,16 +61,5 @@ def parameters_of(params: Params, module: nn.Module) -> dict[str, Tensor]:
     Raises:
         AlignmentError: a parameter of the module is missing, has another shape, or is unknown to it.
     """
-    state = module.state_dict()
-    trainable = dict(module.named_parameters())
-    missing = [name for name in trainable if name not in params]
-    unknown = [name for name in params if name not in state]
-    if missing or unknown:
-        what = f"lack {missing[0]!r}" if missing else f"have {unknown[0]!r}, which the model does not"
-        raise AlignmentError(f"these parameters {what}: they belong to another architecture")
-    for name in trainable:
-        if params[name].shape != trainable[name].shape:
-            raise AlignmentError(
-                f"{name!r} has shape {list(params[name].shape)}, the model expects {list(trainable[name].shape)}"
-            )
-    return {name: params[name] if name in params else state[name] for name in state}
+    require_fits(params, module)
+    return {name: params.get(name, own) for name, own in module.state_dict().items()}

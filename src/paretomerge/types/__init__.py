@@ -2,6 +2,7 @@
 
 from paretomerge.types.front import Front, FrontPoint
 from paretomerge.types.ledger import Ledger
+from paretomerge.types.modules import call_module, load_in_place, outputs_of, require_fits
 from paretomerge.types.objectives import Direction, Objective, from_minimised, to_minimised
 from paretomerge.types.params import Layout, Params, TensorSpec, compute_dtype, digest_params, spec_of
 from paretomerge.types.problem import Batch, Problem, Split
@@ -24,9 +25,13 @@ __all__ = [
     "Split",
     "TensorSpec",
     "Weights",
+    "call_module",
     "compute_dtype",
     "digest_params",
     "from_minimised",
+    "load_in_place",
+    "outputs_of",
+    "require_fits",
     "require_tasks",
     "simplex_grid",
     "spec_of",

@@ -69,7 +69,7 @@ class Scores:
     def take(self, rows: Sequence[int] | np.ndarray) -> Scores:
         """The scores of some of the models."""
         index = np.asarray(rows)
-        index = np.flatnonzero(index) if index.dtype == bool else index
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(int)
         origin = tuple(self.origin[int(i)] for i in index)
         return Scores(self.tasks, self.weights[index], self.values[index], self.stderr[index], self.objectives, origin)
 

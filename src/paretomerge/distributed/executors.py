@@ -1,0 +1,66 @@
+"""Where independent pieces of work run: one after the other, or in a pool of processes.
+
+The only room that knows about workers. Functions and items given to a pool must be picklable, and results come
+back in the order of the items, so that every executor gives the same answer.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from paretomerge.errors import FailureError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Executor(Protocol):
+    """`map(f, items)` yields `f(item)` in the order of the items, as each becomes ready."""
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Apply `function` to every item."""
+        ...
+
+
+@dataclass(frozen=True)
+class Serial:
+    """One after the other, in this process."""
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Apply `function` to every item."""
+        return (function(item) for item in items)
+
+
+@dataclass(frozen=True)
+class ProcessPool:
+    """A pool of `workers` fresh processes with one torch thread each.
+
+    Raises:
+        FailureError: a worker died (usually out of memory).
+    """
+
+    workers: int = 2
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Apply `function` to every item."""
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_use_one_thread)
+        try:
+            yield from pool.map(function, items)
+        except BrokenProcessPool as error:
+            raise FailureError(
+                "a worker process died, usually because memory ran out: use fewer workers, or run serially"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,135 @@
+"""Parameters to numbers: run an evaluator on models, and turn per-example scores into means with errors.
+
+Shapes: `N` models, `M` objectives, `n` examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from paretomerge.errors import DataError, EvaluationError, ParetomergeError
+from paretomerge.types import Objective, Origin, Params, Scores, Weights
+
+PerExample = Any
+"""Per-example scores: an array `[n]`, or a mapping metric → array `[n]` when there are several metrics."""
+
+Evaluator = Callable[[Any, str], PerExample]
+"""`(model, task) → per-example scores`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One model's scores on every objective: mean, standard error, and the per-example scores behind them."""
+
+    values: np.ndarray
+    stderr: np.ndarray
+    examples: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def evaluate(
+    models: Iterable[Params],
+    weights: Any,
+    evaluator: Evaluator,
+    objectives: Sequence[Objective],
+    *,
+    tasks: Sequence[str] | None = None,
+    origin: Origin = "merged",
+    on_result: Callable[[int, Evaluation], None] = lambda index, result: None,
+) -> Scores:
+    """Score `N` models on `M` objectives.
+
+    Args:
+        models: the models' parameters, one at a time (a generator keeps one in memory).
+        weights: the weighting each model was made with, `[N, T]` (or `Weights`).
+        evaluator: `(model, task) → per-example scores`; called once per model and task. It gets each element of
+            `models` as it is; `SupervisedEvaluator` loads parameters into a live module.
+        objectives: what is read from the scores; each names its task and metric.
+        tasks: task names, the columns of `weights`; the objectives' tasks when `None`.
+        origin: `"merged"` or `"trained"`.
+        on_result: called with the model's number and its result as soon as it is there.
+
+    Raises:
+        EvaluationError: the evaluator raised, or returned something that is not scores.
+        DataError: an empty evaluation set, or a number of weightings other than of models.
+    """
+    if tasks is None:
+        tasks = list(dict.fromkeys(objective.task for objective in objectives))
+    if not objectives:
+        raise DataError("no objectives: name at least one thing to measure")
+    batch = weights.batch if isinstance(weights, Weights) else np.asarray(weights, float).reshape(-1, len(tasks))
+    results = []
+    for index, model in enumerate(models):
+        results.append(evaluate_one(model, evaluator, objectives))
+        on_result(index, results[-1])
+    if len(results) != len(batch):
+        raise DataError(f"{len(results)} models but {len(batch)} weightings: give one weighting per model")
+    values = np.stack([result.values for result in results])
+    stderr = np.stack([result.stderr for result in results])
+    return Scores(tuple(tasks), batch, values, stderr, tuple(objectives), (origin,) * len(results))
+
+
+def evaluate_one(model: Any, evaluator: Evaluator, objectives: Sequence[Objective]) -> Evaluation:
+    """Score one model on every objective, calling the evaluator once per task."""
+    measured: dict[str, Mapping[str, np.ndarray]] = {}
+    for task in dict.fromkeys(objective.task for objective in objectives):
+        try:
+            returned = evaluator(model, task)
+        except ParetomergeError:
+            raise
+        except Exception as error:
+            raise EvaluationError(f"the evaluator failed on task {task!r}: {type(error).__name__}: {error}") from error
+        measured[task] = _as_metrics(returned, task)
+    columns = [_column(measured[objective.task], objective) for objective in objectives]
+    return Evaluation(
+        np.array([column.mean() for column in columns]),
+        np.array([standard_error(column) for column in columns]),
+        {objective.name: column for objective, column in zip(objectives, columns, strict=True)},
+    )
+
+
+def standard_error(scores: np.ndarray) -> float:
+    """`s / √n` of per-example scores; zero for a single aggregate score, whose error nobody can know."""
+    return float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
+
+
+def _as_metrics(returned: PerExample, task: str) -> Mapping[str, np.ndarray]:
+    metrics = returned if isinstance(returned, Mapping) else {"": returned}
+    if not metrics:
+        raise EvaluationError(f"the evaluator returned no metric for task {task!r}")
+    return {str(metric): _as_scores(values, task, str(metric)) for metric, values in metrics.items()}
+
+
+def _as_scores(values: Any, task: str, metric: str) -> np.ndarray:
+    what = f"{metric or 'score'} of task {task!r}"
+    try:
+        array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"the {what} is not a number or an array of numbers: {values!r:.80}") from error
+    array = np.atleast_1d(array)
+    if array.ndim != 1:
+        raise EvaluationError(f"the {what} has shape {list(array.shape)}: return one score per example, [n]")
+    if not len(array):
+        raise DataError(f"the evaluation set of task {task!r} is empty: check the data path, filters and split sizes")
+    if not np.isfinite(array).all():
+        raise EvaluationError(
+            f"the {what} is NaN or infinite on {int((~np.isfinite(array)).sum())} of {len(array)} examples: "
+            "the model diverged, or the metric is undefined there"
+        )
+    return array
+
+
+def _column(metrics: Mapping[str, np.ndarray], objective: Objective) -> np.ndarray:
+    if objective.metric in metrics:
+        return metrics[objective.metric]
+    if not objective.metric and len(metrics) == 1:
+        return next(iter(metrics.values()))
+    raise EvaluationError(
+        f"objective {objective.name!r} needs the metric {objective.metric!r}, but the evaluator returned "
+        f"{', '.join(map(repr, metrics))} for task {objective.task!r}"
+    )

@@ -1,0 +1,17 @@
+"""Recipes: YAML to validated settings, and names to methods."""
+
+from paretomerge.recipes.load import digest_recipe, dump_recipe, load_function, load_recipe, parse_recipe
+from paretomerge.recipes.methods import TABLES, method
+from paretomerge.recipes.schema import Recipe, TaskSection
+
+__all__ = [
+    "TABLES",
+    "Recipe",
+    "TaskSection",
+    "digest_recipe",
+    "dump_recipe",
+    "load_function",
+    "load_recipe",
+    "method",
+    "parse_recipe",
+]

@@ -1,0 +1,142 @@
+"""YAML to recipe and back, without loss; and the Python functions a recipe names."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from paretomerge.errors import RecipeError
+from paretomerge.recipes.methods import nearest
+from paretomerge.recipes.schema import Recipe
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe; its relative paths become absolute, seen from the recipe's folder.
+
+    Raises:
+        RecipeError: no such file, no YAML, an unknown key (with the nearest known one), or a wrong value.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecipeError(f"there is no recipe {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise RecipeError(f"{path} is not YAML: {error}") from error
+    return parse_recipe(content, str(path), path.parent)
+
+
+def parse_recipe(content: Any, source: str = "recipe", folder: Path | None = None) -> Recipe:
+    """A recipe from parsed YAML; with a `folder`, relative paths become absolute."""
+    if not isinstance(content, dict):
+        raise RecipeError(f"{source}: expected a mapping with the keys base, tasks, …, got {type(content).__name__}")
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{source}: " + "; ".join(_explain(problem) for problem in error.errors())) from error
+    return recipe if folder is None else _with_absolute_paths(recipe, folder.resolve())
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML; `parse_recipe(yaml.safe_load(dump_recipe(recipe)))` is the same recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def digest_recipe(recipe: Recipe) -> str:
+    """Equal digests mean equal recipes."""
+    return hashlib.sha256(json.dumps(recipe.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function behind `path/to/file.py:name` or `package.module:name`.
+
+    The file is the user's own code, named in the user's own recipe; nothing of a checkpoint is ever imported.
+
+    Raises:
+        RecipeError: no such file, module or function.
+    """
+    where, _, name = reference.rpartition(":")
+    if not where or not name:
+        raise RecipeError(f"{reference!r} names no function: write file.py:function or package.module:function")
+    try:
+        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except ImportError as error:
+        raise RecipeError(f"cannot import {where!r}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise RecipeError(f"{where!r} has no function {name!r}{nearest(name, dir(module))}")
+    return function
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise RecipeError(f"there is no file {path}")
+    # A name of its own per path, registered so that process pools can pickle what it defines.
+    name = f"paretomerge_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise RecipeError(f"{path} raised {type(error).__name__} when it was imported: {error}") from error
+    return module
+
+
+def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
+    def absolute(path: str) -> str:
+        return str(folder / path)
+
+    def reference(text: str | None) -> str | None:
+        is_file = text is not None and ".py:" in text
+        return absolute(text) if is_file and text is not None else text
+
+    tasks = {
+        name: task.model_copy(update={"checkpoint": absolute(task.checkpoint)}) for name, task in recipe.tasks.items()
+    }
+    update = {
+        "base": absolute(recipe.base),
+        "tasks": tasks,
+        "problem": reference(recipe.problem),
+        "evaluator": reference(recipe.evaluator),
+    }
+    return recipe.model_copy(update=update)
+
+
+def _explain(problem: Any) -> str:
+    where = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(where[:-1])
+        return f"unknown key {'.'.join(where)!r}{nearest(where[-1], known)}; the keys here are {', '.join(known)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(where)}: {message}" if where else message
+
+
+def _fields_at(where: list[str]) -> list[str]:
+    """The keys of the section a location leads to."""
+    section: Any = Recipe
+    for part in where:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            field = section.model_fields.get(part)
+            section = field.annotation if field is not None else section
+            for inner in getattr(section, "__args__", ()):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    section = inner
+    is_section = isinstance(section, type) and issubclass(section, BaseModel)
+    return list(section.model_fields) if is_section else list(Recipe.model_fields)

@@ -1,0 +1,79 @@
+"""Names to methods: one explicit table per kind. A new method is one row here.
+
+Third parties register a zero-argument callable that returns `{kind: {name: class}}` under the entry-point group
+`paretomerge.methods`; it is resolved lazily, when a name is not found in the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds
+from paretomerge.curvature import FitDense, FitDiagonal, FitIsotropic, FitSubspace
+from paretomerge.errors import RecipeError
+from paretomerge.merging import Averaging, PosteriorMerge, TaskArithmetic
+
+Kind = Literal["posterior", "rule", "choice"]
+
+TABLES: dict[Kind, dict[str, type]] = {
+    "posterior": {
+        "isotropic": FitIsotropic,
+        "diagonal": FitDiagonal,
+        "dense": FitDense,
+        "subspace": FitSubspace,
+    },
+    "rule": {
+        "posterior": PosteriorMerge,
+        "averaging": Averaging,
+        "task_arithmetic": TaskArithmetic,
+    },
+    "choice": {
+        "weights": ByWeights,
+        "thresholds": Thresholds,
+        "reference": ReferencePoint,
+        "knee": Knee,
+    },
+}
+
+
+def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> Any:
+    """The method `name` of a kind, with settings.
+
+    Raises:
+        RecipeError: an unknown name or setting, with the nearest known one.
+    """
+    table = {**_plugins().get(kind, {}), **TABLES[kind]}
+    if name not in table:
+        raise RecipeError(f"unknown {kind} {name!r}{nearest(name, table)}: one of {', '.join(table)}")
+    chosen = table[name]
+    known = [field.name for field in fields(chosen) if field.init]
+    for key in settings or {}:
+        if key not in known:
+            raise RecipeError(
+                f"{kind} {name!r} has no setting {key!r}{nearest(key, known)}: its settings are "
+                f"{', '.join(known) or '(none)'}"
+            )
+    try:
+        return chosen(**(settings or {}))
+    except TypeError as error:
+        raise RecipeError(f"{kind} {name!r}: {error}") from error
+
+
+def nearest(name: str, known: Any) -> str:
+    """` (did you mean 'x'?)`, or nothing when nothing is near."""
+    close = get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+@cache
+def _plugins() -> dict[str, dict[str, type]]:
+    found: dict[str, dict[str, type]] = {}
+    for entry in entry_points(group="paretomerge.methods"):
+        for kind, table in entry.load()().items():
+            found.setdefault(kind, {}).update(table)
+    return found

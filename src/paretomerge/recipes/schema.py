@@ -1,0 +1,119 @@
+"""The recipe: everything a run depends on, as frozen, validated dataclasses.
+
+Unknown keys are refused, with the nearest known one named. Paths are relative to the recipe's own folder.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class TaskSection(_Section):
+    """One task: its finetuned checkpoint, and (optional) a word to the problem function about its data."""
+
+    checkpoint: str
+    data: str | None = None
+
+
+class ObjectiveSection(_Section):
+    """One objective of a custom evaluator."""
+
+    name: str
+    direction: Literal["minimise", "maximise"] = "minimise"
+    unit: str = ""
+    bounds: tuple[float | None, float | None] = (None, None)
+    task: str = ""
+    metric: str = ""
+
+
+class PosteriorSection(_Section):
+    """Which posterior is fitted, on which split, and how its damping is set.
+
+    `damping: validation` tries the values of `dampings` and keeps the one with the lowest validation loss of the
+    merged models, `Σ α_t l_t` averaged over a coarse grid of weightings.
+    """
+
+    family: str = "subspace"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    split: Literal["training", "validation"] = "training"
+    damping: Literal["validation"] | float | None = "validation"
+    dampings: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+
+
+class RuleSection(_Section):
+    """The merge rule."""
+
+    name: str = "posterior"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class FrontSection(_Section):
+    """How many merged models are evaluated, on which split, and how fine the front is drawn.
+
+    `metric` is what the front trades off, one objective per task; `surrogate` predicts between the evaluations.
+    """
+
+    evaluations: int = Field(default=15, ge=0)
+    divisions: int = Field(default=10, ge=1)
+    split: Literal["validation", "test"] = "validation"
+    metric: str = "loss"
+    surrogate: Literal["informed", "quadratic"] = "informed"
+
+
+class TrainingSection(_Section):
+    """Joint finetuning for verification: the same recipe as the single-task finetunes."""
+
+    steps: int = Field(default=200, ge=1)
+    examples_per_task: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = 0.0
+    warmup: float = Field(default=0.05, ge=0, le=1)
+    final_rate: float = Field(default=0.0, ge=0, le=1)
+    max_norm: float | None = None
+
+
+class Recipe(_Section):
+    """One run, from checkpoints to a verified front.
+
+    Args:
+        base: the pretrained checkpoint.
+        tasks: task → checkpoint.
+        problem: `file.py:function` or `module:function`; called with no argument (or with a mapping task → `data`
+            when tasks carry `data`), it returns a `Problem`: model, data, likelihood. Needed for curvature, for
+            the standard evaluator and for verification.
+        evaluator: `file.py:function`, `(params, task) → per-example scores`; instead of the problem's own losses
+            and accuracies. Its scores are named by `objectives`.
+        objectives: what the evaluator's scores mean.
+        posterior, rule, front, training: see their sections.
+        max_distance: a finetune farther from the base than this (relative to the base's norm) is refused as the
+            finetune of another model.
+        seed: of everything random.
+    """
+
+    base: str
+    tasks: dict[str, TaskSection]
+    problem: str | None = None
+    evaluator: str | None = None
+    objectives: tuple[ObjectiveSection, ...] = ()
+    posterior: PosteriorSection = PosteriorSection()
+    rule: RuleSection = RuleSection()
+    front: FrontSection = FrontSection()
+    training: TrainingSection = TrainingSection()
+    max_distance: float = Field(default=1.0, gt=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if not self.tasks:
+            raise ValueError("tasks: give at least one task with its checkpoint")
+        if self.evaluator and not self.objectives:
+            raise ValueError("objectives: an evaluator needs a list of objectives that names its scores")
+        if not self.evaluator and not self.problem:
+            raise ValueError("problem: give a problem (model and data) or an evaluator, else nothing can be measured")
+        return self

@@ -1,0 +1,15 @@
+"""The journal's schema, as the list of all its migrations; appended to, never edited."""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE evaluations (key TEXT PRIMARY KEY, created REAL NOT NULL, about TEXT NOT NULL, "
+        '"values" TEXT NOT NULL, stderr TEXT NOT NULL, examples TEXT NOT NULL) STRICT',
+        "CREATE TABLE examples (key TEXT NOT NULL REFERENCES evaluations(key), objective TEXT NOT NULL, "
+        "scores BLOB NOT NULL, PRIMARY KEY (key, objective)) STRICT",
+        "CREATE TABLE costs (created REAL NOT NULL, stage TEXT NOT NULL, trainings INTEGER NOT NULL, "
+        "gradient_passes INTEGER NOT NULL, evaluations INTEGER NOT NULL, seconds REAL NOT NULL) STRICT",
+        "CREATE TABLE facts (name TEXT PRIMARY KEY, created REAL NOT NULL, value TEXT NOT NULL) STRICT",
+    ),
+)

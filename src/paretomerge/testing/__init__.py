@@ -1,0 +1,24 @@
+"""Problems with known fronts, and the laws every method must obey; public, for the tests of other methods."""
+
+from paretomerge.testing.laws import (
+    assert_params_close,
+    batch_equals_single,
+    blockwise_equals_whole,
+    corner_returns_task,
+    equal_tasks_are_fixed,
+    inputs_are_untouched,
+    order_does_not_matter,
+)
+from paretomerge.testing.problems import LinearRegressionTasks, random_params
+
+__all__ = [
+    "LinearRegressionTasks",
+    "assert_params_close",
+    "batch_equals_single",
+    "blockwise_equals_whole",
+    "corner_returns_task",
+    "equal_tasks_are_fixed",
+    "inputs_are_untouched",
+    "order_does_not_matter",
+    "random_params",
+]

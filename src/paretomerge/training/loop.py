@@ -1,0 +1,110 @@
+"""Finetune one task, or a mixture of tasks with weights `α`, from the base or from a merged model.
+
+    L(θ) = Σ_t α_t · mean loss of task t
+
+Every step draws the same number of examples of every task with positive weight, so the gradient is unbiased for
+`∇L` whatever the sizes of the data sets. A corner of the simplex is a single-task finetune by the same recipe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paretomerge.errors import TrainingError
+from paretomerge.training.examples import ExamplePool
+from paretomerge.training.recipe import TrainingRecipe
+from paretomerge.types import Ledger, Params, Problem, Weights, call_module, load_in_place
+
+
+@dataclass(frozen=True, eq=False)
+class Finetuned:
+    """The result of a training run: parameters, training loss per step, and the cost."""
+
+    params: dict[str, Tensor]
+    history: tuple[float, ...]
+    ledger: Ledger
+
+
+def finetune(
+    problem: Problem,
+    start: Params,
+    weights: Mapping[str, float] | Weights,
+    recipe: TrainingRecipe = TrainingRecipe(),
+    seed: int = 0,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> Finetuned:
+    """Finetune from `start` with task weights `α`.
+
+    Args:
+        problem: model and data; its training split is used.
+        start: where to start: the base, or a merged model (warm start).
+        weights: `α`, on the simplex.
+        recipe: optimizer, schedule, batch.
+        seed: order of the examples, and dropout.
+        on_step: called with the step and its loss.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite.
+        WeightsError: weights outside the simplex, or for unknown tasks.
+    """
+    started = time.perf_counter()
+    alpha = Weights.of(weights, problem.tasks).as_mapping()
+    module = problem.build().train()
+    load_in_place(module, start)
+    pools = {
+        task: ExamplePool(problem.batches(task, "training"), seed * 1009 + number)
+        for number, task in enumerate(problem.tasks)
+        if alpha[task] > 0
+    }
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    history = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step in range(recipe.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * recipe.rate(step)
+            optimizer.zero_grad(set_to_none=True)
+            loss = weighted_loss(module, pools, alpha, recipe.examples_per_task, problem.likelihood)
+            value = float(loss.detach())
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {value} at step {step} of {recipe.steps}: lower the learning rate "
+                    f"({recipe.learning_rate}) or clip gradients (max_norm)"
+                )
+            loss.backward()
+            if recipe.max_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, recipe.max_norm)
+            optimizer.step()
+            history.append(value)
+            on_step(step, value)
+    params = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    passes = recipe.steps * recipe.examples_per_task * len(pools)
+    return Finetuned(params, tuple(history), Ledger(1, passes, 0, time.perf_counter() - started))
+
+
+def weighted_loss(
+    module: nn.Module, pools: Mapping[str, ExamplePool], alpha: Mapping[str, float], count: int, likelihood: str
+) -> Tensor:
+    """`Σ_t α_t · mean loss` over `count` fresh examples of every task, in one forward pass where shapes allow."""
+    drawn = {task: pool.draw(count) for task, pool in pools.items()}
+    weights = torch.cat([torch.full((len(targets),), alpha[task] / count) for task, (_, targets) in drawn.items()])
+    outputs = call_module(module, _join([inputs for inputs, _ in drawn.values()]))
+    targets = torch.cat([targets for _, targets in drawn.values()])
+    if likelihood == "categorical":
+        losses = nn.functional.cross_entropy(outputs, targets, reduction="none")
+    else:
+        losses = 0.5 * (outputs - targets).square().sum(-1)
+    return (losses * weights.to(losses.dtype)).sum()
+
+
+def _join(parts: list[Any]) -> Any:
+    if isinstance(parts[0], Mapping):
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return torch.cat(parts)
