@@ -20,10 +20,10 @@ class Product:
     """The product of independent posteriors.
 
     Args:
-        parts: name → posterior; no parameter may appear in two parts.
+        parts: name → posterior; no parameter may appear in two parts, no name may hold a slash.
 
     Raises:
-        PosteriorError: a parameter appears twice.
+        PosteriorError: a parameter appears twice, or a name with a slash.
     """
 
     parts: Mapping[str, Posterior]
@@ -35,6 +35,8 @@ class Product:
         object.__setattr__(self, "parts", dict(self.parts))
         seen: dict[str, str] = {}
         for part, posterior in self.parts.items():
+            if "/" in part:
+                raise PosteriorError(f"the part name {part!r} has a slash, which separates parts from blocks")
             for name in posterior.specs:
                 if name in seen:
                     raise PosteriorError(f"parameter {name!r} is in the parts {seen[name]!r} and {part!r}")

@@ -1,6 +1,7 @@
 """Few scores to a prediction with uncertainty at every weighting."""
 
 from paretomerge.surrogates.base import FittedSurrogate, Surrogate, fit_surrogate
+from paretomerge.surrogates.design import simplex_design
 from paretomerge.surrogates.links import Link, identity_link, link_of, sigmoid_link, softplus_link
 from paretomerge.surrogates.posterior_informed import PosteriorInformed
 from paretomerge.surrogates.quadratic import Quadratic
@@ -15,5 +16,6 @@ __all__ = [
     "identity_link",
     "link_of",
     "sigmoid_link",
+    "simplex_design",
     "softplus_link",
 ]

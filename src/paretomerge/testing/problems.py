@@ -16,8 +16,8 @@ from paretomerge.types import Batch, Layout, Params, Problem, Split
 class LinearRegressionTasks:
     """`T` linear regressions over the same `P` parameters, with exactly quadratic losses.
 
-    The mean loss is `l_t(θ) = ½ mean_i (x_iᵀθ - y_i)²`. With `H_t = X_tᵀX_t / n` and `m_t` the least-squares solution, `l_t(θ) = ½‖θ-m_t‖²_{H_t} + const`, and the
-    minimiser of `Σ α_t l_t` is `(Σ α_t H_t)^-1 Σ α_t H_t m_t`.
+    The mean loss is `l_t(θ) = ½ mean_i (x_iᵀθ - y_i)²`. With `H_t = X_tᵀX_t / n` and `m_t` the least-squares
+    solution, `l_t(θ) = ½‖θ-m_t‖²_{H_t} + const`, and the minimiser of `Σ α_t l_t` is `(Σ α_t H_t)^-1 Σ α_t H_t m_t`.
 
     Args:
         inputs: per task `[n, P]`, float64.

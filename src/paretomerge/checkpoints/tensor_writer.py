@@ -1,0 +1,130 @@
+"""Writing tensors to their planned places, as they come.
+
+A file is opened when its first tensor comes and closed, forced to the disk, after its last one; so blocks in
+the order of the plan keep one file open, and any other order works too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from paretomerge.checkpoints.atomic import storage_errors
+from paretomerge.checkpoints.shards import Shard
+from paretomerge.errors import CheckpointError
+from paretomerge.types import TensorSpec
+
+
+class TensorWriter:
+    """Writes each tensor of `specs` once, into the files of `shards` in `folder`.
+
+    `target` is the final name, which messages give instead of the temporary one.
+    """
+
+    def __init__(self, folder: Path, specs: Mapping[str, TensorSpec], shards: tuple[Shard, ...], target: Path) -> None:
+        """Nothing is written yet."""
+        self._folder = folder
+        self._target = target
+        self._specs = specs
+        self._shard = {name: shard for shard in shards for name in shard.starts}
+        self._waiting = {shard.file: set(shard.starts) for shard in shards}
+        self._handles: dict[str, BinaryIO] = {}
+
+    def write(self, name: str, tensor: Tensor) -> None:
+        """Convert one tensor to its planned dtype and write it.
+
+        Raises:
+            CheckpointError: an unplanned name, one that came before, another shape, or values that the
+                planned dtype cannot hold.
+            StorageError: the disk refused.
+        """
+        shard = self._shard.get(name)
+        if shard is None:
+            raise CheckpointError(f"the block {name!r} is not among the planned tensors: leave it out or plan it")
+        if name not in self._waiting[shard.file]:
+            raise CheckpointError(f"the block {name!r} came twice: each tensor is written once")
+        values = as_bytes(convert(name, tensor, self._specs[name]))
+        with storage_errors(self._target):
+            handle = self._handle(shard)
+            handle.seek(shard.starts[name])
+            handle.write(values)
+            self._waiting[shard.file].discard(name)
+            if not self._waiting[shard.file]:
+                self._finish(shard.file)
+
+    def require_complete(self) -> None:
+        """Raise `CheckpointError` if a planned tensor never came."""
+        missing = [name for names in self._waiting.values() for name in names]
+        if missing:
+            first = next(name for name in self._specs if name in missing)
+            raise CheckpointError(
+                f"the blocks ended before {len(missing)} of {len(self._specs)} tensors came, the first is {first!r}: "
+                "nothing was written"
+            )
+
+    def close(self) -> None:
+        """Close what is still open after a failure; its content is about to be removed."""
+        for handle in self._handles.values():
+            try:
+                handle.close()
+            except OSError:  # the failure that brought us here is already on its way up
+                continue
+
+    def _handle(self, shard: Shard) -> BinaryIO:
+        if shard.file not in self._handles:
+            handle = (self._folder / shard.file).open("wb")
+            self._handles[shard.file] = handle
+            handle.write(shard.header)
+            handle.truncate(shard.nbytes)
+        return self._handles[shard.file]
+
+    def _finish(self, file: str) -> None:
+        handle = self._handles[file]
+        handle.flush()
+        os.fsync(handle.fileno())
+        handle.close()
+        del self._handles[file]
+
+
+def convert(name: str, tensor: Tensor, spec: TensorSpec) -> Tensor:
+    """`tensor` in the dtype of `spec`, checked: same shape, same kind of number, no overflow."""
+    if not isinstance(tensor, Tensor):
+        raise CheckpointError(f"the block {name!r} is {type(tensor).__name__}, not a tensor")
+    if tuple(tensor.shape) != spec.shape:
+        raise CheckpointError(f"the block {name!r} has shape {list(tensor.shape)}, but {list(spec.shape)} was planned")
+    if tensor.dtype == spec.dtype:
+        return tensor.detach()
+    if _kind(tensor.dtype) != _kind(spec.dtype):
+        raise CheckpointError(
+            f"the block {name!r} is {tensor.dtype}, but {spec.dtype} was planned: rounding it would lose values; "
+            "copy counters and masks from the base instead of merging them"
+        )
+    converted = tensor.detach().to(spec.dtype)
+    if _overflows(tensor, converted):
+        raise CheckpointError(
+            f"{name!r} holds values up to {tensor.detach().abs().max().item():.4g}, more than {spec.dtype} can hold: "
+            "write in a wider dtype such as torch.bfloat16 or torch.float32"
+        )
+    return converted
+
+
+def as_bytes(tensor: Tensor) -> memoryview:
+    """The values as little-endian bytes (copied only if the tensor is not contiguous or not on the CPU)."""
+    flat = tensor.cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data
+
+
+def _kind(dtype: torch.dtype) -> str:
+    return "floating" if dtype.is_floating_point else "complex" if dtype.is_complex else "integer"
+
+
+def _overflows(before: Tensor, after: Tensor) -> bool:
+    if _kind(after.dtype) == "integer":  # a counter that comes back changed was too large
+        return not bool((after.to(before.dtype) == before).all())
+    lost = ~torch.isfinite(after.to(torch.float32) if after.dtype.itemsize == 1 else after)
+    return bool((lost & torch.isfinite(before)).any())

@@ -1,0 +1,74 @@
+"""The application: its verbs, and how every error becomes one message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from paretomerge.cli import check, choose, demo, export, fit, front, merge, report, runs, verify
+from paretomerge.errors import ParetomergeError
+
+app = typer.Typer(
+    name="paretomerge",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Pareto fronts of multitask finetuning, estimated from single-task finetunes.\n\n"
+    "Start with:  paretomerge demo",
+)
+
+for verb in (demo, check, merge, fit, front, choose, export, verify, report, runs):
+    name = verb.__name__.rsplit(".", 1)[-1]
+    app.command(name, epilog=f"Example:  {verb.EXAMPLE}")(verb.command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"paretomerge {version('paretomerge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Root of all verbs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 (failure) or 2 (bad input)."""
+    try:
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        return int(code or 0)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return 2
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        return 130
+    except ParetomergeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("PARETOMERGE_DEBUG"):
+            raise
+        print(
+            f"error: unexpected {type(error).__name__}: {error}\n"
+            "This is a bug in paretomerge; PARETOMERGE_DEBUG=1 shows where it happened.",
+            file=sys.stderr,
+        )
+        return 1

@@ -1,0 +1,40 @@
+"""`paretomerge front`."""
+
+from __future__ import annotations
+
+import typer
+
+from paretomerge.cli.options import JsonOption, OutOption, RecipeOrRun, print_json
+from paretomerge.cli.progress import shown_progress
+
+EXAMPLE = "paretomerge front recipe.yaml"
+
+
+def command(recipe: RecipeOrRun, out: OutOption = None, json: JsonOption = False) -> None:
+    """Evaluate a few merged models and estimate the front."""
+    from paretomerge.stages import estimate_run_front, open_study
+    from paretomerge.stages.front import front_as_dict, scores_as_dict
+
+    study = open_study(recipe, out)
+    with shown_progress(quiet=json) as progress:
+        estimated = estimate_run_front(study, progress)
+    warnings = estimated.surrogate.warnings
+    if json:
+        print_json(
+            {
+                "run": str(study.folder.path),
+                "front": front_as_dict(estimated.front),
+                "scores": scores_as_dict(estimated.scores),
+                "warnings": list(warnings),
+            }
+        )
+        return
+    from rich.console import Console
+
+    from paretomerge.cli.tables import front_table
+
+    Console().print(front_table(estimated.front))
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{len(estimated.scores)} merged models evaluated; run folder: {study.folder.path}")
+    typer.echo(f"next: paretomerge choose {study.folder.path} --knee")

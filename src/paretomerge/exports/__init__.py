@@ -1,0 +1,7 @@
+"""What leaves the house: a merged checkpoint with its model card, and task weights for a joint finetuning."""
+
+from paretomerge.exports.card import ModelCard, render_card
+from paretomerge.exports.checkpoint import export_checkpoint
+from paretomerge.exports.task_weights import export_task_weights
+
+__all__ = ["ModelCard", "export_checkpoint", "export_task_weights", "render_card"]

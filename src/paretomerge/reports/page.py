@@ -1,0 +1,146 @@
+"""One self-contained HTML page: it opens from a disk, a mail or a USB stick, and asks the network for nothing.
+
+The template's placeholders are replaced once, in one pass, so a name that looks like a placeholder stays a
+name. The content security policy allows exactly this page's script and style, by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from paretomerge.reports.columns import Column, columns_of, ledger_columns
+from paretomerge.reports.data import ReportData
+from paretomerge.reports.embed import payload, to_script_json
+from paretomerge.reports.files import write_atomically
+from paretomerge.reports.headline import headline
+from paretomerge.reports.marks import MARKS, clean
+
+SCRIPTS = ("digits.js", "elements.js", "scatter.js", "ternary.js", "parallel.js", "tables.js", "main.js")
+MOST_ROWS = 400
+LONGEST_HEADING = 36
+
+_LONG_WORD = re.compile(r"\S{15}")
+_PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
+
+
+def write_page(path: str | os.PathLike[str], data: ReportData) -> Path:
+    """Write the page of `data` to `path`, in one step.
+
+    Raises:
+        StorageError: the disk refused; what was at `path` before is untouched.
+    """
+    return write_atomically(Path(path), page_html(data).encode("utf-8", errors="replace"))
+
+
+def page_html(data: ReportData) -> str:
+    """The page as text, below one megabyte."""
+    document = payload(data)
+    script = _script()
+    style = _style()
+    left_out = document["left_out"]
+    warnings = [clean(warning) for warning in data.warnings]
+    if left_out:
+        warnings.append(
+            f"{left_out} points were left out, evenly, to keep this page small; the run itself has them all."
+        )
+    parts = {
+        "title": escape(clean(data.title) or "Report"),
+        "headline": escape(headline(data)),
+        "warnings": _warnings(warnings),
+        "methods": _section("methods", "Methods", columns_of(data.methods[:MOST_ROWS])),
+        "ledger": _section("ledger", "Costs", ledger_columns(data.ledger)),
+        "notes": _notes(data),
+        "json": to_script_json(document),
+        "script": script,
+        "style": style,
+        "script_hash": _hash(script),
+        "style_hash": _hash(style),
+    }
+    return _PLACEHOLDER.sub(lambda found: parts[found.group(1)], _template("page.html"))
+
+
+@cache
+def _template(name: str) -> str:
+    return files("paretomerge.reports").joinpath("template", name).read_text("utf-8").replace("\r\n", "\n")
+
+
+def _script() -> str:
+    return '"use strict";\n(() => {\n' + "\n".join(_template(name) for name in SCRIPTS) + "\n})();\n"
+
+
+def _style() -> str:
+    light = "".join(f"--{origin}:{mark.light};" for origin, mark in MARKS.items())
+    dark = "".join(f"--{origin}:{mark.dark};" for origin, mark in MARKS.items())
+    screen = "@media screen and (prefers-color-scheme: dark)"
+    return f":root{{{light}}}\n{screen}{{:root{{{dark}}}}}\n" + _template("page.css")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _warnings(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return ""
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
+    heading = "Warning" if len(warnings) == 1 else "Warnings"
+    return (
+        '<section class="warnings" aria-labelledby="h-warnings">'
+        f'<h2 id="h-warnings">{heading}</h2><ul>{items}</ul></section>'
+    )
+
+
+def _notes(data: ReportData) -> str:
+    if not data.notes:
+        return ""
+    items = "".join(
+        f"<div><dt>{escape(clean(name))}</dt><dd>{escape(clean(text))}</dd></div>" for name, text in data.notes.items()
+    )
+    return f'<section aria-labelledby="h-notes"><h2 id="h-notes">Notes</h2><dl class="notes">{items}</dl></section>'
+
+
+def _section(name: str, heading: str, columns: Sequence[Column]) -> str:
+    if not columns or not columns[0].cells:
+        return ""
+    return (
+        f'<section aria-labelledby="h-{name}"><h2 id="h-{name}">{heading}</h2>'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="h-{name}">{table_html(columns)}</div>'
+        "</section>"
+    )
+
+
+def table_html(columns: Sequence[Column]) -> str:
+    """A table whose headings are buttons that sort it; `data-key` carries the unrounded number."""
+    heads = "".join(_heading(column) for column in columns)
+    rows = []
+    for i in range(len(columns[0].cells)):
+        cells = "".join(f"<td{_class(column)}{_key(column, i)}>{escape(column.cells[i])}</td>" for column in columns)
+        rows.append(f"<tr>{cells}</tr>")
+    return f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _heading(column: Column) -> str:
+    shown = clean(column.name, LONGEST_HEADING)
+    title = f' title="{escape(column.name)}"' if shown != column.name else ""
+    words = ["number"] * column.numeric + ["long"] * bool(_LONG_WORD.search(shown))
+    button = f'<button type="button"{title}>{escape(shown) or "&nbsp;"}</button>'
+    return f'<th scope="col" class="{" ".join(words)}">{button}</th>'
+
+
+def _class(column: Column) -> str:
+    return ' class="number"' if column.numeric else ""
+
+
+def _key(column: Column, row: int) -> str:
+    key = column.keys[row]
+    if not column.numeric:
+        return ""
+    return ' data-key=""' if key is None else f' data-key="{float(key)!r}"'

@@ -1,0 +1,75 @@
+"""Plain tables for the terminal (rich) and for documents (Markdown)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from paretomerge.reports.columns import Column, columns_of, ledger_columns, score_columns
+from paretomerge.reports.data import CURRENCIES
+from paretomerge.types import Objective, Scores
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def methods_table(rows: Sequence[Mapping[str, Any]], title: str = "Methods") -> Table:
+    """The comparison of methods; a column `"<name> stderr"` becomes the ± of `<name>` (1.96 standard errors)."""
+    return _rich(columns_of(rows), title)
+
+
+def ledger_table(ledger: Mapping[str, Mapping[str, float]], title: str = "Costs") -> Table:
+    """What every stage or method cost."""
+    return _rich(ledger_columns(ledger), title)
+
+
+def scores_table(scores: Scores, title: str = "Scores", objectives: Sequence[Objective] | None = None) -> Table:
+    """Origin, weights and values ± 1.96 standard errors of every model."""
+    return _rich(score_columns(scores, objectives), title)
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """`rows` as a Markdown table, numbers right-aligned; empty text for no rows.
+
+    >>> print(markdown_table([{"method": "averaging", "loss error": 0.045, "loss error stderr": 0.003}]))
+    | method | loss error |
+    | --- | ---: |
+    | averaging | 0.0450 ± 0.0059 |
+    """
+    columns = columns_of(rows)
+    if not columns:
+        return ""
+    lines = [
+        [_escaped(column.name) for column in columns],
+        ["---:" if column.numeric else "---" for column in columns],
+        *([_escaped(column.cells[i]) for column in columns] for i in range(len(rows))),
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def ledger_rows(ledger: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """The ledger as rows for `markdown_table`."""
+    return [
+        {"stage": stage, **{currency.replace("_", " "): costs.get(currency) for currency in CURRENCIES}}
+        for stage, costs in ledger.items()
+    ]
+
+
+def _rich(columns: Sequence[Column], title: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for column in columns:
+        justify = "right" if column.numeric else "left"
+        table.add_column(Text(column.name), justify=justify, no_wrap=column.numeric)  # type: ignore[arg-type]
+    for i in range(len(columns[0].cells) if columns else 0):
+        table.add_row(*(Text(column.cells[i]) for column in columns))
+    return table
+
+
+def _escaped(text: str) -> str:
+    for character in ("\\", "|", "`", "*", "_", "[", "]"):
+        text = text.replace(character, "\\" + character)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,149 @@
+"""`choose` and `export`: one point of the front, and the checkpoint it stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paretomerge.choices import Choice, ChoiceRule, choose
+from paretomerge.errors import InputError
+from paretomerge.exports import ModelCard, export_checkpoint, export_task_weights
+from paretomerge.stages.fit import fit_run
+from paretomerge.stages.front import estimate_run_front, front_from_dict, score_merged
+from paretomerge.stages.scoring import Progress, silent
+from paretomerge.stages.study import Study
+from paretomerge.types import Front, FrontPoint
+
+CHOSEN = "chosen"
+
+
+def front_of(study: Study, progress: Progress = silent) -> Front:
+    """The run's front: the stored one, or a new one when none was estimated yet."""
+    with study.folder.open_journal() as journal:
+        stored = journal.fact("front")
+    return front_from_dict(stored) if stored else estimate_run_front(study, progress).front
+
+
+def choose_point(study: Study, rule: ChoiceRule, progress: Progress = silent) -> Choice:
+    """Choose a point of the run's front by a rule, and remember it as the run's choice.
+
+    Raises:
+        InfeasibleError: no point fulfils the wish.
+    """
+    choice = choose(front_of(study, progress), rule)
+    with study.folder.open_journal() as journal:
+        journal.note("choice", {"point": choice.point.id, "rule": choice.rule})
+    return choice
+
+
+def point_of(study: Study, identifier: str | int, progress: Progress = silent) -> FrontPoint:
+    """A point of the run's front by its number, or the chosen one by the word `chosen`.
+
+    Raises:
+        InputError: no such point, or nothing chosen yet.
+    """
+    front = front_of(study, progress)
+    if identifier == CHOSEN:
+        with study.folder.open_journal() as journal:
+            fact = journal.fact("choice")
+        if not fact:
+            raise InputError("no point was chosen yet: run  paretomerge choose RUN --knee  (or --weights, --at-least)")
+        identifier = fact["point"]
+    try:
+        number = int(identifier)
+        if not 0 <= number < len(front):
+            raise IndexError
+        return front[number]
+    except (ValueError, IndexError) as error:
+        raise InputError(
+            f"the front has the points 0 to {len(front) - 1} and {CHOSEN!r}, not {identifier!r}"
+        ) from error
+
+
+def measured_point(study: Study, point: FrontPoint, progress: Progress = silent) -> FrontPoint:
+    """The same point with its scores measured on test data: no winner's curse."""
+    fitted = fit_run(study, progress)
+    weights = np.array([[point.weights[task] for task in study.tasks]])
+    scores = score_merged(study, fitted, weights, "test", "test", progress)
+    names = [objective.name for objective in scores.objectives]
+    return FrontPoint(
+        point.id,
+        point.weights,
+        dict(zip(names, scores.values[0].tolist(), strict=True)),
+        dict(zip(names, scores.stderr[0].tolist(), strict=True)),
+        "merged",
+    )
+
+
+def export_point(
+    study: Study,
+    point: str | int,
+    out: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Write the merged checkpoint of a point, scored on test data, with a model card and the task weights.
+
+    Args:
+        study: the run.
+        point: its number on the front, or `"chosen"`.
+        out: the folder to write.
+        overwrite: replace an existing checkpoint there.
+        progress: called with short messages.
+
+    Returns:
+        The folder: weights, the base's configuration and tokenizer, `README.md`, `paretomerge.json`; beside it
+        `<name>-weights.yaml` with the task weights for joint finetuning.
+
+    Raises:
+        InputError: no such point.
+        StorageError: the disk refused; nothing half-written is left.
+    """
+    measured = measured_point(study, point_of(study, point, progress), progress)
+    fitted = fit_run(study, progress)
+    weights = np.array([[measured.weights[task] for task in study.tasks]])
+    merged = next(iter(fitted.models(weights)))
+    folder = export_checkpoint(
+        out, merged, base=study.base, card=_card(study, fitted.damping), point=measured, overwrite=overwrite
+    )
+    export_task_weights(folder.with_name(folder.name + "-weights.yaml"), measured.weights)
+    return folder
+
+
+def resolve_names(front: Front, wishes: Mapping[str, float]) -> dict[str, float]:
+    """Wishes by objective name; a task's name stands for its only objective on the front.
+
+    >>> from paretomerge.types import Objective
+    >>> front = Front(("a",), [[1.0]], [[0.5]], [[0.0]], (Objective("loss[a]", task="a"),), [1.0], ("merged",))
+    >>> resolve_names(front, {"a": 0.3})
+    {'loss[a]': 0.3}
+    """
+    by_task: dict[str, list[str]] = {}
+    for objective in front.objectives:
+        by_task.setdefault(objective.task, []).append(objective.name)
+    return {by_task[name][0] if len(by_task.get(name, ())) == 1 else name: value for name, value in wishes.items()}
+
+
+def choice_as_dict(choice: Choice) -> dict[str, Any]:
+    """JSON form of a choice."""
+    return asdict(choice)
+
+
+def _card(study: Study, damping: float) -> ModelCard:
+    posterior = study.recipe.posterior
+    settings = {"family": posterior.family, **posterior.settings, "damping": damping}
+    return ModelCard(
+        name=study.folder.path.name,
+        method=f"{study.recipe.rule.name} merge of {posterior.family} posteriors",
+        settings={key: str(value) for key, value in settings.items()},
+        finetunes={task: Path(section.checkpoint).name for task, section in study.recipe.tasks.items()},
+        digests=study.digests,
+        objectives=study.objectives,
+        base=Path(study.recipe.base).name,
+    )

@@ -1,0 +1,141 @@
+"""`front`: evaluate a few merges, calibrate the surrogate, estimate the front."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from paretomerge.fronts import estimate_front
+from paretomerge.runs import evaluation_key
+from paretomerge.stages.fit import Fitted, fit_run
+from paretomerge.stages.scoring import Progress, score_models, silent
+from paretomerge.stages.study import Study
+from paretomerge.surrogates import (
+    FittedSurrogate,
+    PosteriorInformed,
+    Quadratic,
+    Surrogate,
+    fit_surrogate,
+    simplex_design,
+)
+from paretomerge.types import Front, Objective, Scores, Split, simplex_grid
+
+
+@dataclass(frozen=True, eq=False)
+class EstimatedFront:
+    """A run's front: the predicted points, the scores it was calibrated on, and the surrogate."""
+
+    front: Front
+    scores: Scores
+    surrogate: FittedSurrogate | None
+
+
+def estimate_run_front(study: Study, progress: Progress = silent) -> EstimatedFront:
+    """Evaluate the budget's merged models (only those not yet in the journal), fit the surrogate, keep the front.
+
+    With a budget of zero evaluations the posteriors' own predicted losses are the front.
+    """
+    recipe = study.recipe
+    fitted = fit_run(study, progress)
+    weights = simplex_design(len(study.tasks), recipe.front.evaluations)
+    scores = score_merged(study, fitted, weights, recipe.front.split, "front", progress)
+    surrogate = fit_surrogate(_of_metric(scores, recipe.front.metric), _surrogate(study, fitted))
+    front = estimate_front(surrogate, simplex_grid(len(study.tasks), recipe.front.divisions))
+    with study.folder.open_journal() as journal:
+        journal.note("front", front_as_dict(front))
+        journal.note("scores", scores_as_dict(scores))
+        journal.note("surrogate", {"quality": _plain(surrogate.fit_quality), "warnings": list(surrogate.warnings)})
+    return EstimatedFront(front, scores, surrogate)
+
+
+def score_merged(
+    study: Study, fitted: Fitted, weights: np.ndarray, split: Split, stage: str, progress: Progress = silent
+) -> Scores:
+    """Scores of merged models on a split, through the journal."""
+    evaluator = study.evaluator_digest(split)
+    keys = [evaluation_key(fit=fitted.digest, weights=row, split=split, evaluator=evaluator) for row in weights]
+    with study.folder.open_journal() as journal:
+        return score_models(
+            journal,
+            stage,
+            keys,
+            weights,
+            lambda rows: fitted.models(weights[rows]),
+            study.evaluator(split),
+            study.objectives,
+            study.tasks,
+            "merged",
+            progress,
+        )
+
+
+def front_as_dict(front: Front) -> dict[str, Any]:
+    """JSON form of a front."""
+    return {
+        "tasks": list(front.tasks),
+        "objectives": [asdict(objective) for objective in front.objectives],
+        "weights": front.weights.tolist(),
+        "values": front.values.tolist(),
+        "stdev": front.stdev.tolist(),
+        "reference": front.reference.tolist(),
+        "origin": list(front.origin),
+    }
+
+
+def front_from_dict(stored: dict[str, Any]) -> Front:
+    """The inverse of `front_as_dict`."""
+    return Front(
+        tuple(stored["tasks"]),
+        np.array(stored["weights"]),
+        np.array(stored["values"]),
+        np.array(stored["stdev"]),
+        tuple(_objective(objective) for objective in stored["objectives"]),
+        np.array(stored["reference"]),
+        tuple(stored["origin"]),
+    )
+
+
+def scores_as_dict(scores: Scores) -> dict[str, Any]:
+    """JSON form of scores."""
+    return {
+        "tasks": list(scores.tasks),
+        "objectives": [asdict(objective) for objective in scores.objectives],
+        "weights": scores.weights.tolist(),
+        "values": scores.values.tolist(),
+        "stderr": scores.stderr.tolist(),
+        "origin": list(scores.origin),
+    }
+
+
+def scores_from_dict(stored: dict[str, Any]) -> Scores:
+    """The inverse of `scores_as_dict`."""
+    objectives = tuple(_objective(objective) for objective in stored["objectives"])
+    return Scores(
+        tuple(stored["tasks"]),
+        np.array(stored["weights"]).reshape(-1, len(stored["tasks"])),
+        np.array(stored["values"]).reshape(-1, len(objectives)),
+        np.array(stored["stderr"]).reshape(-1, len(objectives)),
+        objectives,
+        tuple(stored["origin"]),
+    )
+
+
+def _surrogate(study: Study, fitted: Fitted) -> Surrogate:
+    informed = study.recipe.front.surrogate == "informed" and fitted.curvatures.losses
+    return PosteriorInformed(fitted.predicted_losses) if informed else Quadratic(allow_underdetermined=True)
+
+
+def _of_metric(scores: Scores, metric: str) -> Scores:
+    """The objectives the front trades off: those of the metric, or all of a custom evaluator's."""
+    has_metric = any(objective.metric == metric for objective in scores.objectives)
+    return scores.select(metric) if has_metric else scores
+
+
+def _objective(stored: dict[str, Any]) -> Objective:
+    return Objective(**{**stored, "bounds": tuple(stored["bounds"])})
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

@@ -1,0 +1,59 @@
+"""`report`: everything a run knows, as a picture and a page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from paretomerge.reports import ReportData, ReportPaths
+from paretomerge.reports import report as write_report
+from paretomerge.stages.decide import front_of
+from paretomerge.stages.front import scores_from_dict
+from paretomerge.stages.scoring import Progress, silent
+from paretomerge.stages.study import Study
+from paretomerge.types import Front, Scores
+
+
+def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
+    """Write `front.png` and `report.html` into the run folder; estimates the front first if there is none."""
+    front = front_of(study, progress)
+    with study.folder.open_journal() as journal:
+        parts = [_predicted(front), scores_from_dict(journal.fact("scores"))]
+        verification = journal.fact("verification")
+        if verification:
+            parts += [scores_from_dict(verification["previews"]), scores_from_dict(verification["truths"])]
+        choice, damping, surrogate = journal.fact("choice"), journal.fact("damping"), journal.fact("surrogate")
+        ledger = {stage: asdict(cost) for stage, cost in journal.ledger().items()}
+    names = [objective.name for objective in front.objectives]
+    scores = Scores.concatenate([_columns(part, names) for part in parts if len(part)])
+    recipe = study.recipe
+    notes = {
+        "posterior": f"{recipe.posterior.family} {recipe.posterior.settings}",
+        "rule": recipe.rule.name,
+        "splits": f"front calibrated on {recipe.front.split}; verification on test",
+    }
+    if damping:
+        notes["damping"] = f"{damping['value']:g}, chosen on validation"
+    data = ReportData(
+        title=f"Pareto front of {', '.join(study.tasks)}",
+        objectives=front.objectives,
+        scores=scores,
+        front=front,
+        choice=front[choice["point"]] if choice else None,
+        ledger=ledger,
+        warnings=surrogate["warnings"] if surrogate else (),
+        notes=notes,
+    )
+    return write_report(data, study.folder.path)
+
+
+def _predicted(front: Front) -> Scores:
+    return Scores(front.tasks, front.weights, front.values, front.stdev, front.objectives, front.origin)
+
+
+def _columns(scores: Scores, names: list[str]) -> Scores:
+    """The scores of the named objectives."""
+    order = [[objective.name for objective in scores.objectives].index(name) for name in names]
+    objectives = tuple(scores.objectives[i] for i in order)
+    return Scores(
+        scores.tasks, scores.weights, scores.values[:, order], scores.stderr[:, order], objectives, scores.origin
+    )

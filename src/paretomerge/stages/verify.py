@@ -1,0 +1,138 @@
+"""`verify`: train a few weightings for real and hold the previews against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from paretomerge.checkpoints import open_checkpoint, write_params
+from paretomerge.errors import InputError
+from paretomerge.fronts import PreviewQuality, compare_preview
+from paretomerge.runs import Journal, evaluation_key
+from paretomerge.stages.decide import front_of
+from paretomerge.stages.fit import fit_run
+from paretomerge.stages.front import score_merged, scores_as_dict
+from paretomerge.stages.scoring import Progress, score_models, silent
+from paretomerge.stages.study import Study
+from paretomerge.training import TrainingRecipe, finetune
+from paretomerge.types import Front, Params, Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """Previews and truths at the verified weightings, on test data, and how far apart they are per metric."""
+
+    previews: Scores
+    truths: Scores
+    quality: dict[str, PreviewQuality]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "previews": scores_as_dict(self.previews),
+            "truths": scores_as_dict(self.truths),
+            "quality": {metric: quality.as_dict() for metric, quality in self.quality.items()},
+        }
+
+
+def verify_run(study: Study, points: int = 3, progress: Progress = silent) -> Verification:
+    """Finetune jointly at `points` weightings of the front, and compare with the previews on test data.
+
+    The weightings are the chosen point (if any) and then those farthest from each other and from the corners.
+    Trained checkpoints are kept in the run folder, so an interrupted verification continues.
+
+    Raises:
+        InputError: fewer points asked for than one.
+        RecipeError: a recipe without a problem.
+    """
+    if points < 1:
+        raise InputError(f"verify needs at least one point, got {points}")
+    problem = study.require_problem("joint finetuning")
+    fitted = fit_run(study, progress)
+    weights = spread_points(front_of(study, progress), points, _chosen(study))
+    previews = score_merged(study, fitted, weights, "test", "verify", progress)
+    recipe = TrainingRecipe(**study.recipe.training.model_dump())
+    evaluator = study.evaluator_digest("test")
+    keys = [
+        evaluation_key(
+            base=study.digests["base"], recipe=asdict(recipe), weights=row, evaluator=evaluator, trained=True
+        )
+        for row in weights
+    ]
+    with study.folder.open_journal() as journal:
+
+        def train(rows: list[int]) -> Iterator[Params]:
+            for row in rows:
+                yield _trained(study, journal, keys[row], weights[row], recipe, progress)
+
+        truths = score_models(
+            journal,
+            "verify",
+            keys,
+            weights,
+            train,
+            study.evaluator("test"),
+            study.objectives,
+            problem.tasks,
+            "trained",
+            progress,
+        )
+        verification = Verification(previews, truths, qualities(previews, truths))
+        journal.note("verification", verification.as_dict())
+    return verification
+
+
+def qualities(previews: Scores, truths: Scores) -> dict[str, PreviewQuality]:
+    """Preview quality for each metric that every task has."""
+    metrics = list(dict.fromkeys(objective.metric for objective in truths.objectives))
+    return {metric or "score": compare_preview(previews.select(metric), truths.select(metric)) for metric in metrics}
+
+
+def spread_points(front: Front, count: int, first: int | None = None) -> np.ndarray:
+    """`count` weightings of a front, far from each other and from the corners (which are the finetunes)."""
+    tasks = len(front.tasks)
+    chosen = [front.weights[first]] if first is not None else []
+    corners = list(np.eye(tasks)) if tasks > 1 else []
+    while len(chosen) < min(count, len(front)):
+        known = np.array([*corners, *chosen])
+        distance = np.linalg.norm(front.weights[:, None] - known[None], axis=2).min(axis=1)
+        chosen.append(front.weights[int(np.argmax(np.round(distance, 9)))])
+    return np.array(chosen)
+
+
+def _chosen(study: Study) -> int | None:
+    with study.folder.open_journal() as journal:
+        fact = journal.fact("choice")
+    return int(fact["point"]) if fact else None
+
+
+def _trained(
+    study: Study, journal: Journal, key: str, weights: np.ndarray, recipe: TrainingRecipe, progress: Progress
+) -> Params:
+    folder = study.folder.trained / key[:16]
+    if not folder.exists():
+        alpha = dict(zip(study.tasks, weights.tolist(), strict=True))
+        result = finetune(
+            study.require_problem("joint finetuning"),
+            study.base,
+            alpha,
+            recipe,
+            study.recipe.seed,
+            on_step=_reporter(progress, recipe.steps, alpha),
+        )
+        write_params(folder, result.params, manifest={"kind": "jointly finetuned", "weights": alpha})
+        journal.charge("verify", result.ledger)
+    return open_checkpoint(folder)
+
+
+def _reporter(progress: Progress, steps: int, alpha: dict[str, float]) -> Callable[[int, float], None]:
+    shown = ", ".join(f"{task}={weight:.3g}" for task, weight in alpha.items())
+
+    def report(step: int, loss: float) -> None:
+        if step % max(1, steps // 20) == 0:
+            progress(f"joint finetuning at {shown}: step {step} of {steps}, loss {loss:.3f}")
+
+    return report
