@@ -19,13 +19,14 @@ function axisOf(key) {
     };
   }
   if (key[0] === "w") {
-    return { label: `weight of ${short(tasks[index], 36)}`, column: null, value: (row) => points.weights[row][index], half: () => 0 };
+    const label = `weight of ${short(tasks[index], 36)}`;
+    return { name: label, label, column: null, value: (row) => points.weights[row][index], half: () => 0 };
   }
   const columns = report.views[state.view].columns;  // the mean of comparable objectives
   const mean = (row) => columns.reduce((sum, j) => sum + points.values[row][j], 0) / columns.length;
   const first = objectives[columns[0]];
   return {
-    ...first, label: `mean of ${columns.length} objectives`, lower: first.direction === "minimise", column: null,
+    ...first, name: `mean of ${columns.length} objectives`, label: `mean of ${columns.length} objectives`, lower: first.direction === "minimise", column: null,
     value: (row) => (columns.every((j) => points.values[row][j] !== null) ? mean(row) : null), half: () => 0,
   };
 }

@@ -10,7 +10,7 @@ function viridis(t) {
 }
 
 function ternary(report, visible, axis) {
-  const width = 620, height = 460, side = 440, left = 58, base = 412;
+  const width = 620, height = 460, side = 440, left = 58, base = 408;
   const onSimplex = (w) => w.every((v) => v >= -1e-9) && Math.abs(w[0] + w[1] + w[2] - 1) < 1e-6;
   const rows = visible.filter((row) => axis.value(row) !== null && onSimplex(report.points.weights[row]));
   if (!rows.length) return html("p", { class: "empty" }, "No point to show.");
@@ -30,6 +30,8 @@ function ternary(report, visible, axis) {
   drawSimplex(chart, report.tasks, at);
   const bar = drawColourBar(chart, { x: 540, top: 96, bottom: 372, low, high: low + span, colour, axis });
   chart.append(bar);
+  const title = `${short(axis.name, 40)} over the task weights`;
+  chart.append(svg("text", { x: left + side / 2, y: height - 4, "text-anchor": "middle", class: "axis" }, title));
   drawDots(report, chart, rows, triangles.length ? ground : "", at, (row) => colour(axis.value(row)));
   return chart;
 }

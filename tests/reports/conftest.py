@@ -1,0 +1,85 @@
+"""Made-up results for 2, 3 or 5 tasks, with friendly or hostile names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import moocore
+import numpy as np
+import pytest
+
+from paretomerge.reports import ReportData
+from paretomerge.types import Front, Objective, Scores, simplex_grid
+
+FRIENDLY = ("movie", "amazon", "tweets", "code", "maths")
+HOSTILE = (
+    '</script><script>document.documentElement.dataset.hacked="1"</script>',
+    '"><img src=x onerror="document.documentElement.dataset.hacked=\'2\'">',
+    "=cmd|'/C calc'!A0 $x^2$ {{ json }} ${json} [red] & \u202eabc\u2028\x00 " + "long name " * 6,
+    "d'e\"f <!-- <b>",
+    "`g` \ud800 *h* | i",
+)
+
+
+def _losses(weights: np.ndarray, gap: float) -> np.ndarray:
+    tasks = weights.shape[1]
+    mixed = 1 - (weights**2).sum(axis=1, keepdims=True)
+    return 0.22 + 0.05 * np.arange(tasks) + 0.3 * (1 - weights) ** 2 + gap * mixed
+
+
+def _make(tasks: int = 3, *, hostile: bool = False, accuracy: bool = False) -> ReportData:
+    generator = np.random.default_rng(7)
+    names = (HOSTILE if hostile else FRIENDLY)[:tasks]
+    losses = tuple(Objective(name, "minimise", "nats", (0, None), name, "loss") for name in names)
+    fine = simplex_grid(tasks, {2: 20, 3: 8, 5: 3}[tasks])
+    coarse = simplex_grid(tasks, {2: 4, 3: 2, 5: 1}[tasks])
+    weights = np.concatenate([fine, coarse, coarse])
+    values = np.concatenate([_losses(fine, 0.03), _losses(coarse, 0.04), _losses(coarse, 0.0)])
+    values[len(fine) :] += generator.normal(0, 0.004, (2 * len(coarse), tasks))
+    stderr = np.concatenate([np.full((len(fine), tasks), 0.006), np.full((2 * len(coarse), tasks), 0.009)])
+    origin = ("predicted",) * len(fine) + ("merged",) * len(coarse) + ("trained",) * len(coarse)
+    objectives = losses
+    if accuracy:
+        objectives += tuple(Objective(f"{n} accuracy", "maximise", "", (0, 1), n, "accuracy") for n in names)
+        values, stderr = np.hstack([values, 1 - values / 2]), np.hstack([stderr, stderr / 2])
+    scores = Scores(names, weights, values, stderr, objectives, origin)
+    kept = np.flatnonzero(moocore.is_nondominated(values[: len(fine), :tasks], keep_weakly=True))
+    front = Front(
+        names,
+        weights[kept],
+        values[kept, :tasks],
+        stderr[kept, :tasks],
+        losses,
+        values[:, :tasks].max(axis=0) * 1.1,
+        tuple(origin[i] for i in kept),
+    )
+    methods = (
+        {"method": "averaging", "loss error": 0.0451, "loss error stderr": 0.0031, "trainings": 3},
+        {"method": names[0], "loss error": 0.019, "loss error stderr": 0.002, "trainings": 3},
+        {"method": "joint finetuning", "loss error": None, "trainings": 66},
+    )
+    ledger = {
+        "single finetunes": {"trainings": 3, "gradient_passes": 146250, "evaluations": 0, "seconds": 812.4},
+        names[0]: {"trainings": 0, "gradient_passes": 14400},
+    }
+    return ReportData(
+        title=f"Preview of {names[0]}",
+        objectives=losses,
+        scores=scores,
+        front=front,
+        choice=front[len(front) // 2],
+        methods=methods,
+        ledger=ledger,
+        warnings=(f"Too few evaluations of {names[1]}.",),
+        notes={"split": "test", names[0]: names[1]},
+    )
+
+
+@pytest.fixture
+def make_data() -> Callable[..., ReportData]:
+    return _make
+
+
+@pytest.fixture
+def hostile_names() -> tuple[str, ...]:
+    return HOSTILE

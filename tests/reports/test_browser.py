@@ -1,0 +1,127 @@
+"""The page in a real browser: it runs without errors, and its controls work. Skipped without chromium."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from html import unescape
+
+import pytest
+
+from paretomerge.reports.digits import decimals_for, show
+from paretomerge.reports.page import SCRIPTS, _template, page_html
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
+
+WATCH = (
+    "<script>addEventListener('error', e => document.documentElement.dataset.error = e.message);"
+    "const refuse = e => document.documentElement.dataset.refused = e.violatedDirective;"
+    "document.addEventListener('securitypolicyviolation', refuse);</script>"
+)
+
+
+def dumped(path, tmp_path) -> str:
+    """The page's document after its scripts have run."""
+    command = [
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
+        "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000",
+        "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True, env=environment)
+    return done.stdout.decode("utf-8")
+
+
+def opened(text: str, tmp_path, probe: str = "") -> str:
+    """`text` with errors watched; a probe script runs at the end, for which the policy must go."""
+    if probe:
+        text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+        text = text.replace("<title>", WATCH + "<title>")
+        text = text.replace("</body>", f"<script>{probe}</script></body>")
+    path = tmp_path / "page.html"
+    path.write_text(text, "utf-8")
+    return dumped(path, tmp_path)
+
+
+def root_of(document: str) -> str:
+    return re.search(r"<html[^>]*>", document).group(0)
+
+
+def test_the_page_runs_to_its_end_under_its_own_policy_with_hostile_names(make_data, tmp_path):
+    data = make_data(3, hostile=True, accuracy=True)
+    document = opened(page_html(data), tmp_path)
+    assert 'data-ready="yes"' in root_of(document)
+    assert "data-hacked" not in root_of(document)
+    assert "<img" not in document
+    points = document[document.index('id="points"') :]
+    points = points[: points.index("</table>")]
+    assert points.count("<tr ") == len(data.scores)
+
+
+PROBE = """
+const root = document.documentElement.dataset, all = (s) => [...document.querySelectorAll(s)];
+const out = { charts: all(".chart svg.plot").length, points: all(".chart .point").length };
+const column = (i) => all("#points tbody tr").map((row) => row.cells[i].dataset.key).map(Number);
+const heads = all("#points thead button");
+heads[heads.length - 1].click(); out.up = column(heads.length - 1);
+heads[heads.length - 1].click(); out.down = column(heads.length - 1);
+out.sorted = all("#points th[aria-sort]").map((head) => head.getAttribute("aria-sort"));
+const boxes = all("#controls input"); boxes[0].click();
+out.left = all(".chart .point").length; out.hidden = all("#points tbody tr[hidden]").length; boxes[0].click();
+const first = all('.chart .point[tabindex="0"]')[0]; first.focus();
+const key = (name) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+out.first = document.getElementById("tooltip").textContent; key("ArrowRight");
+out.second = document.getElementById("tooltip").textContent; out.lit = all(".lit").length;
+out.label = document.activeElement.getAttribute("aria-label");
+key("Escape"); out.closed = document.getElementById("tooltip").hidden;
+for (const select of all("select")) for (const option of select.options) {
+  const again = document.querySelector(`select[data-field="${select.dataset.field}"]`);
+  again.value = option.value; again.dispatchEvent(new Event("change"));
+}
+out.after = all(".chart svg.plot").length;
+let csv = ""; URL.createObjectURL = (blob) => { out.size = blob.size; return "#"; };
+document.getElementById("download").click();
+const holder = document.createElement("output"); holder.textContent = JSON.stringify(out); document.body.append(holder);
+"""
+
+
+@pytest.mark.parametrize(("tasks", "charts"), [(2, 1), (3, 2), (5, 2)])
+def test_controls_sort_filter_walk_and_redraw(make_data, tmp_path, tasks, charts):
+    data = make_data(tasks, accuracy=tasks == 3)
+    document = opened(page_html(data), tmp_path, PROBE)
+    assert "data-error" not in root_of(document)
+    out = json.loads(unescape(re.search(r"<output>(.*?)</output>", document, re.S).group(1)))
+    predicted = data.scores.origin.count("predicted")
+    assert out["charts"] == out["after"] == charts
+    assert out["points"] == charts * len(data.scores)
+    assert out["up"] == sorted(data.scores.values[:, -1].tolist())
+    assert out["down"] == out["up"][::-1]
+    assert out["sorted"] == ["descending"]
+    assert out["left"] == charts * (len(data.scores) - predicted)
+    assert out["hidden"] == predicted
+    assert "weight movie" in out["first"]
+    assert out["second"] != out["first"]
+    assert out["lit"] == charts + 1
+    assert re.search(r"movie loss 0\.\d+ ± 0\.\d+ nats", out["label"])
+    assert out["closed"] is True
+    assert out["size"] > 30 * len(data.scores)
+
+
+def test_the_page_and_the_tables_round_alike(make_data, tmp_path):
+    columns = [
+        ([0.3124, 0.2987], [0.011, 0.013]), ([12345.678, 1.0], []), ([-0.0001, 0.5], []), ([0.0], []), ([], []),
+        ([1e-12, 3e-12], []), ([2.5e12, 1.0], []), ([5.0, 5.0], []), ([1234567.0, 3.0], [20.0, 30.0, 1e-3]),
+    ]  # fmt: skip
+    expected = [[show(value, decimals_for(*column)) for value in column[0]] for column in columns]
+    probe = _template(SCRIPTS[0]) + (
+        f"const columns = {json.dumps(columns)};"
+        "const texts = columns.map(([v, h]) => v.map((value) => show(value, decimalsFor(v, h))));"
+        "const holder = document.createElement('output'); holder.textContent = JSON.stringify(texts);"
+        "document.body.append(holder);"
+    )
+    document = opened(page_html(make_data(2)), tmp_path, probe)
+    assert json.loads(unescape(re.search(r"<output>(.*?)</output>", document, re.S).group(1))) == expected
