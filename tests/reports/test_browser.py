@@ -1,5 +1,8 @@
 """The page in a real browser: it runs without errors, and its controls work. Skipped without chromium."""
 
+import csv
+import dataclasses
+import io
 import json
 import os
 import re
@@ -62,6 +65,14 @@ def test_the_page_runs_to_its_end_under_its_own_policy_with_hostile_names(make_d
     assert points.count("<tr ") == len(data.scores)
 
 
+def test_a_page_without_scores_runs_and_hides_the_table_of_points(make_data, tmp_path):
+    data = make_data(2)
+    empty = dataclasses.replace(data, scores=data.scores.take([]), front=None, choice=None)
+    document = opened(page_html(empty), tmp_path)
+    assert 'data-ready="yes"' in root_of(document)
+    assert re.search(r'<section id="all-points"[^>]* hidden', document)
+
+
 PROBE = """
 const root = document.documentElement.dataset, all = (s) => [...document.querySelectorAll(s)];
 const out = { charts: all(".chart svg.plot").length, points: all(".chart .point").length };
@@ -69,6 +80,7 @@ const column = (i) => all("#points tbody tr").map((row) => row.cells[i].dataset.
 const heads = all("#points thead button");
 heads[heads.length - 1].click(); out.up = column(heads.length - 1);
 heads[heads.length - 1].click(); out.down = column(heads.length - 1);
+out.last = heads[heads.length - 1].textContent.replace(" [nats]", "");
 out.sorted = all("#points th[aria-sort]").map((head) => head.getAttribute("aria-sort"));
 const boxes = all("#controls input"); boxes[0].click();
 out.left = all(".chart .point").length; out.hidden = all("#points tbody tr[hidden]").length; boxes[0].click();
@@ -83,7 +95,9 @@ for (const select of all("select")) for (const option of select.options) {
   again.value = option.value; again.dispatchEvent(new Event("change"));
 }
 out.after = all(".chart svg.plot").length;
-let csv = ""; URL.createObjectURL = (blob) => { out.size = blob.size; return "#"; };
+const Whole = Blob;
+window.Blob = class extends Whole { constructor(parts, kind) { super(parts, kind); out.csv = parts.join(""); } };
+URL.createObjectURL = () => "#";
 document.getElementById("download").click();
 const holder = document.createElement("output"); holder.textContent = JSON.stringify(out); document.body.append(holder);
 """
@@ -108,7 +122,12 @@ def test_controls_sort_filter_walk_and_redraw(make_data, tmp_path, tasks, charts
     assert out["lit"] == charts + 1
     assert re.search(r"movie loss 0\.\d+ ± 0\.\d+ nats", out["label"])
     assert out["closed"] is True
-    assert out["size"] > 30 * len(data.scores)
+    header, *rows = csv.reader(io.StringIO(out["csv"].lstrip("\ufeff")))
+    assert header[:5] == ["point", "origin", "on front", "chosen", "weight movie"]
+    assert header[-2:] == [out["last"], out["last"] + " stderr"]
+    assert [float(row[-2]) for row in rows] == data.scores.values[:, -1].tolist()
+    assert [float(row[4]) for row in rows] == data.scores.weights[:, 0].tolist()
+    assert [row[3] for row in rows].count("1") == 1
 
 
 def test_the_page_and_the_tables_round_alike(make_data, tmp_path):
@@ -125,3 +144,18 @@ def test_the_page_and_the_tables_round_alike(make_data, tmp_path):
     )
     document = opened(page_html(make_data(2)), tmp_path, probe)
     assert json.loads(unescape(re.search(r"<output>(.*?)</output>", document, re.S).group(1))) == expected
+
+
+def test_a_name_is_no_formula_in_the_csv(make_data, tmp_path):
+    probe = (
+        "const holder = document.createElement('output'); const Whole = Blob; URL.createObjectURL = () => '#';"
+        "window.Blob = class extends Whole { constructor(parts, kind) {"
+        " super(parts, kind); holder.textContent = JSON.stringify(parts.join('')); } };"
+        "document.getElementById('download').click(); document.body.append(holder);"
+    )
+    data = make_data(3, hostile=True)
+    text = opened(page_html(data), tmp_path, probe)
+    written = json.loads(unescape(re.search(r"<output>(.*?)</output>", text, re.S).group(1)))
+    header = next(csv.reader(io.StringIO(written)))
+    assert header[-2].startswith("'=cmd|")
+    assert not [name for name in header if name.startswith(("=", "+", "-", "@"))]

@@ -53,8 +53,8 @@ def test_too_many_points_lose_predicted_ones_first_and_evenly(make_data):
     assert everything == list(range(len(points)))
     kept = take(points, points_that_fit(points, 5_000))
     assert kept.chosen is not None
-    assert kept.rows("merged") and kept.rows("trained")
-    assert len(kept.rows("merged")) == len(points.rows("merged"))
+    for origin in ("merged", "trained"):
+        assert len(kept.rows(origin)) == len(points.rows(origin)) > 0
     assert 1 < len(kept.rows("predicted")) < len(points.rows("predicted"))
     np.testing.assert_array_equal(kept.values[kept.chosen], points.values[points.chosen])
     for row in kept.front:

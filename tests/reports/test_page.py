@@ -111,6 +111,11 @@ def test_the_file_is_small_and_alone(data, tmp_path):
     assert [found.name for found in path.parent.iterdir()] == ["page.html"]
 
 
+def test_methods_that_are_not_shown_are_counted(make_data):
+    data = dataclasses.replace(make_data(2), methods=[{"method": f"m{i}"} for i in range(401)])
+    assert "Of 401 methods the first 400 are shown." in page_html(data)
+
+
 def test_lone_surrogates_do_not_stop_the_page(make_data, tmp_path):
     data = dataclasses.replace(make_data(2), title="bad \ud800 title")
     assert "bad   title" in write_page(tmp_path / "page.html", data).read_text("utf-8")

@@ -214,36 +214,62 @@ def _fit_subspaces(
     split: Split,
     progress: Progress,
 ) -> tuple[dict[str, PredictedLoss], int]:
+    state = dict(base)
     origin = {name: base[name] for name in model.trainable}
-    buffers = {name: tensor for name, tensor in base.items() if name not in origin}
     covered = {task: {name: params[name] for name in model.trainable} for task, params in finetunes.items()}
-    basis = task_vector_basis(origin, covered, method.groups)
-    centre = average(finetunes)
+    task_vectors = basis = task_vector_basis(origin, covered, method.groups)
+    corners = {task: task_vectors.corner(task) for task in finetunes}
     passes = 0
-    if method.enrich != "none":
-        gradients = {}
-        for task in finetunes:
-            progress(f"gradient of {task} at the centre")
-            gradients[task] = loss_gradient(model, centre, problem.batches(task, split), method.examples)
-            passes += gradients[task].examples
-        directions = (
-            scaled_gradients(gradients)
-            if method.enrich == "scaled_gradient"
-            else {task: found.gradient for task, found in gradients.items()}
-        )
-        basis = basis + gradient_basis(directions, basis, method.groups)
-    centre_coordinates = sum(basis.corner(task) for task in finetunes) / len(finetunes)
-    assert isinstance(centre_coordinates, Tensor)
-    fitted = {}
-    for task, finetune in finetunes.items():
-        progress(f"expansion of {task} in {len(basis)} directions")
-        centred = method.location == "centred"
-        at = centre if centred else finetune
-        coordinates = centre_coordinates if centred else basis.corner(task)
-        expansion = expand_in_subspace(model, {**buffers, **at}, basis, problem.batches(task, split), method.examples)
-        passes += expansion.examples * len(basis)
-        fitted[task] = subspace_loss(origin, basis, expansion, coordinates, with_gradient=centred)
+    fitted: dict[str, PredictedLoss] = {}
+    for number in range(method.centres):
+        if fitted:
+            origin = _moved_origin(fitted, method.damping)
+        centre = {**state, **_at(origin, task_vectors, sum(corners.values()) / len(corners))}  # type: ignore[arg-type]
+        if method.enrich != "none":
+            progress(f"gradients at centre {number + 1}")
+            gradients = {
+                task: loss_gradient(model, centre, problem.batches(task, split), method.examples) for task in finetunes
+            }
+            passes += sum(gradient.examples for gradient in gradients.values())
+            directions = (
+                scaled_gradients(gradients)
+                if method.enrich == "scaled_gradient"
+                else {task: found.gradient for task, found in gradients.items()}
+            )
+            basis = basis + gradient_basis(directions, task_vectors, method.groups)
+        coordinates = {task: basis.corner(task) for task in finetunes}
+        middle = torch.stack(list(coordinates.values())).mean(0)
+        for task, finetune in finetunes.items():
+            progress(f"expansion {number + 1} of {task} in {len(basis)} directions")
+            centred = method.location == "centred"
+            at = centre if centred else {**state, **finetune}
+            expansion = expand_in_subspace(model, at, basis, problem.batches(task, split), method.examples)
+            passes += expansion.examples * len(basis)
+            place = middle if centred else coordinates[task]
+            fitted[task] = subspace_loss(origin, basis, expansion, place, with_gradient=centred)
     return fitted, passes
+
+
+def _moved_origin(fitted: Mapping[str, PredictedLoss], damping: float) -> dict[str, Tensor]:
+    """The origin from which the average of the finetunes' coordinates lands where the equal-weights merge did.
+
+    Moving the origin, not the coordinates, leaves the finetunes at `e_t`, so that the ridge pulls the merge for `α`
+    to the new centre plus the shift from the average of the finetunes to their `α`-average.
+    """
+    bare: dict[str, Subspace] = {task: loss.curvature for task, loss in fitted.items()}  # type: ignore[misc]
+    damped: list[Subspace] = list(damp(bare, damping).values())  # type: ignore[arg-type]
+    frame = damped[0]
+    precision = sum(posterior.precision for posterior in damped) / len(damped)
+    weighted = sum(posterior.precision_mean for posterior in damped) / len(damped)
+    landed = Subspace(frame.origin, frame.basis, precision, weighted).coordinates  # type: ignore[arg-type]
+    middle = torch.stack([frame.basis.corner(task) for task in fitted]).mean(0)
+    return frame.at(landed - middle)
+
+
+def _at(origin: Params, basis: Basis, coordinates: Tensor) -> dict[str, Tensor]:
+    return {
+        name: (tensor + basis.combine(coordinates[None], name)[0]).to(tensor.dtype) for name, tensor in origin.items()
+    }
 
 
 def subspace_loss(

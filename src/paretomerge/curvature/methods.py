@@ -84,6 +84,8 @@ class FitSubspace:
             at its own finetune.
         enrich: further directions per group and task: the negative `"gradient"` at the centre, or the
             `"scaled_gradient"` (divided by the root of its own second moment, as Adam would).
+        centres: how many expansions in a row; each further one is made where the merge with equal weights landed
+            (and adds its own gradients to an enriched basis). All of them serve every weighting.
         damping: the ridge, relative, centred at each task's own finetune.
         examples: per task, all when `None`.
     """
@@ -91,6 +93,7 @@ class FitSubspace:
     groups: Grouping = "layer"
     location: Location = "centred"
     enrich: Enrichment = "none"
+    centres: int = 1
     damping: float = 1e-2
     examples: int | None = None
 
@@ -101,6 +104,8 @@ class FitSubspace:
         _require_location(self.location, ("finetune", "centred"), self.family)
         if self.enrich not in ("none", "gradient", "scaled_gradient"):
             raise RecipeError(f"enrich={self.enrich!r} is unknown: none, gradient or scaled_gradient")
+        if self.centres < 1 or (self.centres > 1 and self.location != "centred"):
+            raise RecipeError("centres counts centred expansions: at least 1, and more than 1 needs location='centred'")
         if self.enrich != "none" and self.location != "centred":
             raise RecipeError("an enriched basis needs location='centred': its gradients are taken at the centre")
 

@@ -40,7 +40,8 @@ class SupervisedEvaluator:
         """Score one model on one task."""
         load_in_place(self._module, params)
         found: dict[str, list[Tensor]] = {"loss": []}
-        with torch.inference_mode():
+        # Not inference_mode: batches a data function makes lazily here must stay usable for gradients.
+        with torch.no_grad():
             for inputs, targets in self.problem.batches(task, self.split):
                 outputs = call_module(self._module, inputs)
                 if self.problem.likelihood == "categorical":

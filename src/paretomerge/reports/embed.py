@@ -126,6 +126,7 @@ def _objective(objective: Objective) -> dict[str, Any]:
     return {
         "name": objective_name(objective),
         "unit": clean(objective.unit),
+        "metric": clean(objective.metric),
         "direction": objective.direction,
         "better": better(objective),
         "label": objective_label(objective),

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg")
-MOST_AXES = 16
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -116,9 +115,9 @@ def _compose(make: type[Figure], points: Points, columns: list[int]) -> Figure:
     elif len(columns) == 3:
         figure = _compose_three(make, points, columns)
     else:
-        width = min(max(8.0, 1.7 * len(columns)), 18.0)
+        width = max(8.0, min(1.7 * len(columns), 12.0 + 0.7 * len(columns)))
         figure = make(figsize=(width, 5.8), layout="constrained")
-        draw_parallel(figure.subplots(), points, columns[:MOST_AXES])
+        draw_parallel(figure.subplots(), points, columns)
         _add_legend(figure, points, columns, lines=False)
     return figure
 

@@ -51,6 +51,8 @@ def page_html(data: ReportData) -> str:
         warnings.append(
             f"{left_out} points were left out, evenly, to keep this page small; the run itself has them all."
         )
+    if len(data.methods) > MOST_ROWS:
+        warnings.append(f"Of {len(data.methods)} methods the first {MOST_ROWS} are shown.")
     parts = {
         "title": escape(clean(data.title) or "Report"),
         "headline": escape(headline(data)),

@@ -53,12 +53,17 @@ function picker(label, choices, field) {
   return html("label", {}, [label, select]);
 }
 
+// Only objectives of one unit, direction and metric have a mean that says anything.
+function comparable(columns) {
+  const kinds = columns.map((j) => [objectives[j].direction, objectives[j].unit, objectives[j].metric].join("\n"));
+  return columns.length > 1 && new Set(kinds).size === 1;
+}
+
 function resetAxes() {
   const { columns } = report.views[state.view];
-  const alike = new Set(columns.map((j) => objectives[j].direction + "\n" + objectives[j].unit)).size === 1;
   state.x = columns.length > 1 ? `o${columns[0]}` : "w0";
   state.y = `o${columns[columns.length > 1 ? 1 : 0]}`;
-  state.mapped = alike && columns.length > 1 ? "mean" : `o${columns[0]}`;
+  state.mapped = comparable(columns) ? "mean" : `o${columns[0]}`;
 }
 
 function card(tools, chart, wide) {
@@ -79,7 +84,7 @@ function draw() {
   card(pair, scatter(report, visible, axisOf(state.x), axisOf(state.y), !mapped), !mapped);
   if (mapped) {
     const choices = choicesOf(columns, false);
-    if (choices.length > 1) choices.unshift(["mean", "mean of the objectives"]);
+    if (comparable(columns)) choices.unshift(["mean", "mean of the objectives"]);
     card([picker("map of", choices, "mapped")], ternary(report, visible, axisOf(state.mapped)), false);
   }
   for (const line of document.querySelectorAll("#points tbody tr")) line.hidden = state.hidden.has(line.dataset.origin);
@@ -122,7 +127,7 @@ if (points.origin.length) {
   document.getElementById("download").addEventListener("click", () => download("points.csv", csvOf(report)));
 } else {
   charts.append(html("p", { class: "empty" }, "No model has been scored yet."));
-  document.getElementById("download").hidden = true;
+  document.getElementById("all-points").hidden = true;
 }
 for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
 document.documentElement.dataset.ready = "yes";
