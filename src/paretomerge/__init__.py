@@ -6,10 +6,76 @@ Names are imported on first use (PEP 562), so that `import paretomerge` costs no
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paretomerge import errors, testing
+    from paretomerge.checkpoints import open_checkpoint
+    from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds, choose
+    from paretomerge.curvature import FitDense, FitDiagonal, FitIsotropic, FitSubspace, fit_curvatures, fit_posterior
+    from paretomerge.evaluation import evaluate
+    from paretomerge.exports import export_checkpoint as export
+    from paretomerge.fronts import compare_preview, estimate_front, hypervolume, is_nondominated
+    from paretomerge.merging import Averaging, PosteriorMerge, TaskArithmetic, merge
+    from paretomerge.posteriors import Dense, Diagonal, Isotropic, Product, Subspace
+    from paretomerge.recipes import Recipe, load_recipe
+    from paretomerge.reports import report
+    from paretomerge.stages import run
+    from paretomerge.surrogates import PosteriorInformed, Quadratic, fit_surrogate
+    from paretomerge.training import TrainingRecipe, finetune
+    from paretomerge.types import Coefficients, Front, Objective, Problem, Scores, Weights, simplex_grid
+
+__all__ = [
+    "Averaging",
+    "ByWeights",
+    "Coefficients",
+    "Dense",
+    "Diagonal",
+    "FitDense",
+    "FitDiagonal",
+    "FitIsotropic",
+    "FitSubspace",
+    "Front",
+    "Isotropic",
+    "Knee",
+    "Objective",
+    "PosteriorInformed",
+    "PosteriorMerge",
+    "Problem",
+    "Product",
+    "Quadratic",
+    "Recipe",
+    "ReferencePoint",
+    "Scores",
+    "Subspace",
+    "TaskArithmetic",
+    "Thresholds",
+    "TrainingRecipe",
+    "Weights",
+    "choose",
+    "compare_preview",
+    "errors",
+    "estimate_front",
+    "evaluate",
+    "export",
+    "finetune",
+    "fit_curvatures",
+    "fit_posterior",
+    "fit_surrogate",
+    "hypervolume",
+    "is_nondominated",
+    "load_recipe",
+    "merge",
+    "open_checkpoint",
+    "report",
+    "run",
+    "simplex_grid",
+    "testing",
+]
 
 _HOMES = {
     "Averaging": "merging",
+    "ByWeights": "choices",
     "Coefficients": "types",
     "Dense": "posteriors",
     "Diagonal": "posteriors",
@@ -33,7 +99,6 @@ _HOMES = {
     "TaskArithmetic": "merging",
     "Thresholds": "choices",
     "TrainingRecipe": "training",
-    "ByWeights": "choices",
     "Weights": "types",
     "choose": "choices",
     "compare_preview": "fronts",
@@ -54,8 +119,7 @@ _HOMES = {
     "simplex_grid": "types",
 }
 _MODULES = ("errors", "testing")
-
-__all__ = sorted([*_HOMES, *_MODULES])
+_RENAMED = {"export": "export_checkpoint"}
 
 
 def __getattr__(name: str) -> Any:
@@ -63,8 +127,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"paretomerge.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'paretomerge' has no attribute {name!r}")
-    attribute = "export_checkpoint" if name == "export" else name
-    value = getattr(import_module(f"paretomerge.{_HOMES[name]}"), attribute)
+    value = getattr(import_module(f"paretomerge.{_HOMES[name]}"), _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

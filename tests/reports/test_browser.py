@@ -45,7 +45,7 @@ def opened(text: str, tmp_path, probe: str = "") -> str:
         text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
         text = text.replace("<title>", WATCH + "<title>")
         text = text.replace("</body>", f"<script>{probe}</script></body>")
-    path = tmp_path / "page.html"
+    path = tmp_path / "report.html"
     path.write_text(text, "utf-8")
     return dumped(path, tmp_path)
 

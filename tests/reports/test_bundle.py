@@ -9,7 +9,7 @@ from paretomerge.reports import report
 
 def test_a_report_is_a_page_and_a_picture(make_data, tmp_path):
     paths = report(make_data(2), tmp_path / "report")
-    assert paths.page == tmp_path / "report" / "page.html"
+    assert paths.page == tmp_path / "report" / "report.html"
     assert paths.figure == tmp_path / "report" / "front.png"
     assert paths.figure.read_bytes().startswith(b"\x89PNG")
     assert paths.missing == ""
@@ -20,7 +20,7 @@ def test_without_matplotlib_the_page_is_written_and_the_extra_named(make_data, t
     paths = report(make_data(2), str(tmp_path))
     assert paths.figure is None
     assert "paretomerge[report]" in paths.missing
-    assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
+    assert [found.name for found in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_without_scores_there_is_a_page_without_a_picture(make_data, tmp_path):

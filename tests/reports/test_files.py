@@ -9,13 +9,13 @@ from paretomerge.reports.files import write_atomically
 
 
 def test_missing_folders_are_made_and_nothing_else_is_left(tmp_path):
-    path = write_atomically(tmp_path / "a" / "b" / "page.html", b"content")
+    path = write_atomically(tmp_path / "a" / "b" / "report.html", b"content")
     assert path.read_bytes() == b"content"
-    assert [found.name for found in path.parent.iterdir()] == ["page.html"]
+    assert [found.name for found in path.parent.iterdir()] == ["report.html"]
 
 
 def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "page.html"
+    path = tmp_path / "report.html"
     path.write_bytes(b"old")
 
     def refuse(handle):
@@ -25,10 +25,10 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(StorageError, match=r"cannot write .*page\.html: No space left on device\. Check that"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
-    assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
+    assert [found.name for found in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_folder_in_the_way_is_a_storage_error(tmp_path):
-    (tmp_path / "page.html").mkdir()
+    (tmp_path / "report.html").mkdir()
     with pytest.raises(StorageError, match="not that of a folder"):
-        write_atomically(tmp_path / "page.html", b"new")
+        write_atomically(tmp_path / "report.html", b"new")

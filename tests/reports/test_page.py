@@ -105,10 +105,10 @@ def test_empty_parts_leave_no_headings(make_data):
 
 
 def test_the_file_is_small_and_alone(data, tmp_path):
-    path = write_page(str(tmp_path / "new" / "page.html"), data)
+    path = write_page(str(tmp_path / "new" / "report.html"), data)
     assert 20_000 < path.stat().st_size < 1_000_000
     assert path.read_text("utf-8").startswith("<!DOCTYPE html>")
-    assert [found.name for found in path.parent.iterdir()] == ["page.html"]
+    assert [found.name for found in path.parent.iterdir()] == ["report.html"]
 
 
 def test_methods_that_are_not_shown_are_counted(make_data):
@@ -118,10 +118,10 @@ def test_methods_that_are_not_shown_are_counted(make_data):
 
 def test_lone_surrogates_do_not_stop_the_page(make_data, tmp_path):
     data = dataclasses.replace(make_data(2), title="bad \ud800 title")
-    assert "bad   title" in write_page(tmp_path / "page.html", data).read_text("utf-8")
+    assert "bad   title" in write_page(tmp_path / "report.html", data).read_text("utf-8")
 
 
 def test_an_unwritable_place_is_a_storage_error(make_data, tmp_path):
-    (tmp_path / "page.html").mkdir()
+    (tmp_path / "report.html").mkdir()
     with pytest.raises(StorageError, match="cannot write"):
-        write_page(tmp_path / "page.html", make_data(2))
+        write_page(tmp_path / "report.html", make_data(2))

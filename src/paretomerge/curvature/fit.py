@@ -8,35 +8,28 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from paretomerge.curvature.enrichment import scaled_gradients
 from paretomerge.curvature.fisher import diagonal_fisher
-from paretomerge.curvature.gauss_newton import Expansion, dense_gauss_newton, expand_in_subspace
-from paretomerge.curvature.gradients import loss_gradient
+from paretomerge.curvature.gauss_newton import dense_gauss_newton
 from paretomerge.curvature.methods import FitDense, FitDiagonal, FitIsotropic, FitMethod, FitSubspace
 from paretomerge.curvature.predictor import LossModel, parameters_of
+from paretomerge.curvature.subspaces import Progress, SubspaceFit, fit_at_finetunes, fit_centred
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors import (
-    Basis,
     Dense,
     Diagonal,
     Isotropic,
     Posterior,
     PredictedLoss,
     Product,
-    Subspace,
     damp,
-    gradient_basis,
-    task_vector_basis,
 )
 from paretomerge.types import Batch, Ledger, Params, Problem, Split, spec_of
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +88,18 @@ def fit_curvatures(
     bare: dict[str, Posterior] = {}
     passes = 0
     if isinstance(method, FitSubspace):
-        fitted, passes = _fit_subspaces(problem, model, parameters_of(base, module), ready, method, split, progress)
+        batches = {task: problem.batches(task, split) for task in ready}
+        fit = SubspaceFit(model, batches, parameters_of(base, module), ready, method, progress)
+        fitted, passes = fit_centred(fit) if method.location == "centred" else fit_at_finetunes(fit)
         bare = {task: loss.curvature for task, loss in fitted.items()}
     else:
         for number, (task, finetune) in enumerate(ready.items()):
             progress(f"{method.family} curvature of {task}")
             generator = torch.Generator().manual_seed(seed + number)
             points = curvature_points(finetune, average(ready), method.location)
-            batches = problem.batches(task, split)
-            bare[task], loss, examples = _fit_one(model, finetune, points, batches, method, generator)
+            bare[task], loss, examples = _fit_one(
+                model, finetune, points, problem.batches(task, split), method, generator
+            )
             fitted[task] = PredictedLoss.anchored(_measured_part(bare[task]), finetune, loss, examples)
             passes += examples * len(points)
     return Curvatures(method, bare, fitted, Ledger(gradient_passes=passes, seconds=time.perf_counter() - started))
@@ -203,83 +199,3 @@ def _fit_one(
 def _measured_part(posterior: Posterior) -> Posterior:
     """What was measured of a posterior: the dense part of a product."""
     return posterior.parts["dense"] if isinstance(posterior, Product) else posterior
-
-
-def _fit_subspaces(
-    problem: Problem,
-    model: LossModel,
-    base: Params,
-    finetunes: Mapping[str, Params],
-    method: FitSubspace,
-    split: Split,
-    progress: Progress,
-) -> tuple[dict[str, PredictedLoss], int]:
-    state = dict(base)
-    origin = {name: base[name] for name in model.trainable}
-    covered = {task: {name: params[name] for name in model.trainable} for task, params in finetunes.items()}
-    task_vectors = basis = task_vector_basis(origin, covered, method.groups)
-    corners = {task: task_vectors.corner(task) for task in finetunes}
-    passes = 0
-    fitted: dict[str, PredictedLoss] = {}
-    for number in range(method.centres):
-        if fitted:
-            origin = _moved_origin(fitted, method.damping)
-        centre = {**state, **_at(origin, task_vectors, sum(corners.values()) / len(corners))}  # type: ignore[arg-type]
-        if method.enrich != "none":
-            progress(f"gradients at centre {number + 1}")
-            gradients = {
-                task: loss_gradient(model, centre, problem.batches(task, split), method.examples) for task in finetunes
-            }
-            passes += sum(gradient.examples for gradient in gradients.values())
-            directions = (
-                scaled_gradients(gradients)
-                if method.enrich == "scaled_gradient"
-                else {task: found.gradient for task, found in gradients.items()}
-            )
-            basis = basis + gradient_basis(directions, task_vectors, method.groups)
-        coordinates = {task: basis.corner(task) for task in finetunes}
-        middle = torch.stack(list(coordinates.values())).mean(0)
-        for task, finetune in finetunes.items():
-            progress(f"expansion {number + 1} of {task} in {len(basis)} directions")
-            centred = method.location == "centred"
-            at = centre if centred else {**state, **finetune}
-            expansion = expand_in_subspace(model, at, basis, problem.batches(task, split), method.examples)
-            passes += expansion.examples * len(basis)
-            place = middle if centred else coordinates[task]
-            fitted[task] = subspace_loss(origin, basis, expansion, place, with_gradient=centred)
-    return fitted, passes
-
-
-def _moved_origin(fitted: Mapping[str, PredictedLoss], damping: float) -> dict[str, Tensor]:
-    """The origin from which the average of the finetunes' coordinates lands where the equal-weights merge did.
-
-    Moving the origin, not the coordinates, leaves the finetunes at `e_t`, so that the ridge pulls the merge for `α`
-    to the new centre plus the shift from the average of the finetunes to their `α`-average.
-    """
-    bare: dict[str, Subspace] = {task: loss.curvature for task, loss in fitted.items()}  # type: ignore[misc]
-    damped: list[Subspace] = list(damp(bare, damping).values())  # type: ignore[arg-type]
-    frame = damped[0]
-    precision = sum(posterior.precision for posterior in damped) / len(damped)
-    weighted = sum(posterior.precision_mean for posterior in damped) / len(damped)
-    landed = Subspace(frame.origin, frame.basis, precision, weighted).coordinates  # type: ignore[arg-type]
-    middle = torch.stack([frame.basis.corner(task) for task in fitted]).mean(0)
-    return frame.at(landed - middle)
-
-
-def _at(origin: Params, basis: Basis, coordinates: Tensor) -> dict[str, Tensor]:
-    return {
-        name: (tensor + basis.combine(coordinates[None], name)[0]).to(tensor.dtype) for name, tensor in origin.items()
-    }
-
-
-def subspace_loss(
-    origin: Params, basis: Basis, expansion: Expansion, coordinates: Tensor, with_gradient: bool = True
-) -> PredictedLoss:
-    """An expansion at `coordinates` as natural parameters: `(A, A c - b)`, and the constant that anchors its loss.
-
-    Without the gradient it is a Laplace approximation, which takes the point for a minimum.
-    """
-    gradient = expansion.gradient if with_gradient else torch.zeros_like(expansion.gradient)
-    curvature = Subspace(origin, basis, expansion.curvature, expansion.curvature @ coordinates - gradient)
-    offset = expansion.loss - float(curvature.energy_at(coordinates))
-    return PredictedLoss(curvature, offset, expansion.examples)

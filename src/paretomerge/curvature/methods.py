@@ -87,7 +87,8 @@ class FitSubspace:
         centres: how many expansions in a row; each further one is made where the merge with equal weights landed
             (and adds its own gradients to an enriched basis). All of them serve every weighting.
         damping: the ridge, relative, centred at each task's own finetune.
-        examples: per task, all when `None`.
+        examples: per task for the curvature, all when `None`; gradients always take the whole split, which costs
+            one backward pass.
     """
 
     groups: Grouping = "layer"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from paretomerge.curvature.fit import Progress
 from paretomerge.curvature.gauss_newton import expand_in_subspace
+from paretomerge.curvature.gradients import loss_gradient
 from paretomerge.curvature.predictor import LossModel, parameters_of
 from paretomerge.posteriors import Subspace, cholesky
 from paretomerge.types import Ledger, Params, Problem, Split
@@ -21,7 +22,7 @@ def recentre(
     posteriors: Mapping[str, Subspace],
     weights: Sequence[float],
     coordinates: Tensor,
-    strength: float,
+    strength: Tensor,
     *,
     steps: int = 1,
     split: Split = "training",
@@ -30,7 +31,7 @@ def recentre(
 ) -> tuple[Tensor, Ledger]:
     """Expand every task's loss anew at `θ(c)` and minimise the weighted sum, without a pull to the average:
 
-        c ← c - (Σ α_t A_t(c) + λI)^-1 Σ α_t b_t(c)
+        c ← c - (Σ α_t A_t(c) + diag(λ))^-1 Σ α_t b_t(c)
 
     a Levenberg-Marquardt step in the subspace. Costs one expansion per task and step.
 
@@ -40,10 +41,10 @@ def recentre(
         posteriors: any posteriors in the basis to move in (for origin and basis only).
         weights: `α [T]`, in the order of `posteriors`.
         coordinates: `c [D]`, where the merge landed.
-        strength: `λ`, absolute: it limits the step.
+        strength: `λ [D]`, absolute: it limits the step.
         steps: how many linearisations.
         split: whose examples.
-        examples: per task, all when `None`.
+        examples: per task for the curvature, all when `None`; the gradient takes the whole split.
         progress: called with a short message per step.
 
     Returns:
@@ -54,20 +55,20 @@ def recentre(
     model = LossModel.of(module, problem.likelihood)
     state = parameters_of(base, module)
     frame = next(iter(posteriors.values()))
-    identity = torch.eye(len(frame.basis), dtype=torch.float64)
     passes = 0
     for step in range(steps):
         progress(f"recentring step {step + 1} of {steps}")
-        total, slope = strength * identity, torch.zeros_like(coordinates)
+        total, slope = torch.diag(strength), torch.zeros_like(coordinates)
         for task, weight in zip(posteriors, weights, strict=True):
             if weight == 0:
                 continue
             at = {**state, **frame.at(coordinates)}
             batches = problem.batches(task, split)
             expansion = expand_in_subspace(model, at, frame.basis, batches, examples)
+            measured = loss_gradient(model, at, batches)
             total = total + weight * expansion.curvature
-            slope = slope + weight * expansion.gradient
-            passes += expansion.examples * len(frame.basis)
+            slope = slope + weight * frame.basis.project_gradient(measured.gradient)
+            passes += expansion.examples * len(frame.basis) + measured.examples
         factor = cholesky(total, "the recentred precision")
         coordinates = coordinates - torch.cholesky_solve(slope[:, None], factor)[:, 0]
     return coordinates, Ledger(gradient_passes=passes, seconds=time.perf_counter() - started)

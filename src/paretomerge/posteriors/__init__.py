@@ -9,7 +9,7 @@ from paretomerge.posteriors.basis import (
     group_names,
     task_vector_basis,
 )
-from paretomerge.posteriors.damping import damp, mean_precision
+from paretomerge.posteriors.damping import damp, relative_strength
 from paretomerge.posteriors.dense import Dense
 from paretomerge.posteriors.diagonal import Diagonal
 from paretomerge.posteriors.isotropic import Isotropic
@@ -35,6 +35,6 @@ __all__ = [
     "damp",
     "gradient_basis",
     "group_names",
-    "mean_precision",
+    "relative_strength",
     "task_vector_basis",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -43,10 +43,13 @@ class Basis:
     Args:
         directions: each a partial `Params`; tensors it lacks are zero.
         labels: one per direction.
+        anchors: task → coordinates `[D]` that a ridge pulls the task's posterior to; its finetune's own where none
+            is given.
     """
 
     directions: tuple[Params, ...]
     labels: tuple[DirectionLabel, ...]
+    anchors: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """One label per direction."""
@@ -60,8 +63,27 @@ class Basis:
         return len(self.directions)
 
     def __add__(self, other: Basis) -> Basis:
-        """The directions of both."""
+        """The directions of both; anchors are forgotten."""
         return Basis(self.directions + other.directions, self.labels + other.labels)
+
+    def anchor(self, task: str) -> Tensor:
+        """Where a ridge pulls task `t`: its anchor, or `e_t`."""
+        return self.anchors[task] if task in self.anchors else self.corner(task)
+
+    def own(self, task: str) -> Tensor:
+        """`[D]`: one on the directions that come from task `t`, zero elsewhere."""
+        return torch.tensor([label.task == task for label in self.labels], dtype=torch.float64)
+
+    def project_gradient(self, gradient: Params) -> Tensor:
+        """`Vᵀg [D]`, float64."""
+        return torch.stack(
+            [
+                torch.stack(
+                    [(tensor * gradient[name]).sum(dtype=torch.float64) for name, tensor in direction.items()]
+                ).sum()
+                for direction in self.directions
+            ]
+        )
 
     @classmethod
     def of(cls, directions: Basis | Sequence[Params] | Tensor, layout: Layout) -> Basis:

@@ -6,7 +6,6 @@ Every task gets the same absolute strength, so that the relation between tasks i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,14 +18,18 @@ from paretomerge.posteriors.isotropic import Isotropic
 from paretomerge.posteriors.product import Product
 from paretomerge.posteriors.subspace import Subspace
 
+RIDGE_FLOOR = 1e-6
+"""Ridge of a direction without curvature, relative to the mean: no direction is left undetermined."""
+
 
 def damp(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Posterior]:
-    """Add `λ = relative × mean diagonal of the tasks' average precision` to every task's precision.
+    """Add a prior to every task's curvature, the same for all tasks, in the curvature's own units.
 
-    Diagonal and dense posteriors keep their means. A subspace posterior gets a ridge centred at its own finetune
-    (`e_t`): on the simplex the ridges add up to one pull towards the weighted average, and with no information
-    the merge is the weighted average: `c(α) = (Σ α_t A_t + λI)^-1 (Σ α_t η_t + λ Σ α_t e_t)`. Isotropic posteriors
-    are left as they are.
+    Diagonal and dense posteriors get `λ = relative × mean diagonal of the tasks' average precision` on every
+    parameter, and keep their means. A subspace posterior gets one ridge per direction, proportional to the average
+    curvature along it (Levenberg-Marquardt scaling: the merge does not depend on the directions' lengths), and
+    centred at the task's anchor, its own finetune `e_t`: on the simplex the ridges add up to one pull towards the
+    weighted average, `c(α) = (Σ α_t A_t + Λ)^-1 (Σ α_t η_t + Λ Σ α_t e_t)`. Isotropic posteriors are left alone.
 
     Args:
         curvatures: task → posterior without prior.
@@ -43,29 +46,39 @@ def damp(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Post
         return {task: Product({part: damped[part][task] for part in first.parts}) for task in curvatures}
     if isinstance(first, Isotropic) or relative == 0:
         return dict(curvatures)
-    strength = relative * sum(mean_precision(curvature) for curvature in curvatures.values()) / len(curvatures)
-    if not strength > 0:
-        raise PosteriorError("the curvature of every task is zero: no example reached it, or the model is constant")
+    strength = relative_strength(curvatures, relative)
     return {task: _with_strength(curvature, strength, task) for task, curvature in curvatures.items()}
 
 
-def mean_precision(posterior: Posterior) -> float:
-    """The mean diagonal entry of the precision."""
-    if isinstance(posterior, Diagonal):
-        blocks = [posterior.natural(block).precision for block in posterior.blocks()]
-        return sum(float(block.to(torch.float64).sum()) for block in blocks) / sum(block.numel() for block in blocks)
-    precision: Any = getattr(posterior, "precision")  # noqa: B009 - a matrix family
-    return float(precision.diagonal().mean()) if isinstance(precision, Tensor) else float(precision)
+def relative_strength(curvatures: Mapping[str, Posterior], relative: float) -> Tensor:
+    """The absolute damping: one number, or for subspaces one per direction `[D]`; float64."""
+    scales = torch.stack([_scale(curvature) for curvature in curvatures.values()]).mean(0)
+    if not float(scales.mean()) > 0:
+        raise PosteriorError("the curvature of every task is zero: no example reached it, or the model is constant")
+    return relative * torch.maximum(scales, RIDGE_FLOOR * scales.mean())
 
 
-def _with_strength(curvature: Posterior, strength: float, task: str) -> Posterior:
+def _scale(curvature: Posterior) -> Tensor:
     if isinstance(curvature, Diagonal):
-        return Diagonal(curvature.mean, {block: curvature.precision[block] + strength for block in curvature.blocks()})
+        blocks = [curvature.natural(block).precision for block in curvature.blocks()]
+        total = torch.stack([block.sum(dtype=torch.float64) for block in blocks]).sum()
+        return total / sum(block.numel() for block in blocks)
     if isinstance(curvature, Dense):
-        return Dense(curvature.mean, curvature.precision + strength * torch.eye(len(curvature.precision)).double())
+        return curvature.precision.diagonal().mean()
     if isinstance(curvature, Subspace):
-        return curvature.with_ridge(strength, curvature.basis.corner(task))
+        return curvature.precision.diagonal().clone()
     raise PosteriorError(f"no damping is defined for the family {curvature.family!r}")
+
+
+def _with_strength(curvature: Posterior, strength: Tensor, task: str) -> Posterior:
+    if isinstance(curvature, Diagonal):
+        added = float(strength)
+        return Diagonal(curvature.mean, {block: curvature.precision[block] + added for block in curvature.blocks()})
+    if isinstance(curvature, Dense):
+        identity = torch.eye(len(curvature.precision), dtype=torch.float64)
+        return Dense(curvature.mean, curvature.precision + strength * identity)
+    assert isinstance(curvature, Subspace)
+    return curvature.with_ridge(strength, curvature.basis.anchor(task))
 
 
 def _parts(curvatures: Mapping[str, Posterior], part: str) -> dict[str, Posterior]:

@@ -123,16 +123,21 @@ class Subspace:
                 "different things. Fit all tasks in one basis"
             )
 
-    def with_ridge(self, strength: float, centre: Tensor) -> Subspace:
-        """The same posterior times a prior `N(centre, strength^-1 I)` over `c`: `(A + λI, η + λ·centre)`."""
-        if not strength >= 0:
-            raise PosteriorError(f"the ridge must be >= 0, got {strength}")
-        identity = torch.eye(len(self.basis), dtype=torch.float64)
+    def with_ridge(self, strength: Tensor | float, centre: Tensor) -> Subspace:
+        """The same posterior times a prior `N(centre, diag(λ)^-1)` over `c`: `(A + diag(λ), η + λ∘centre)`.
+
+        Args:
+            strength: `λ`, one number or one per direction `[D]`.
+            centre: `[D]`.
+        """
+        ridge = torch.as_tensor(strength, dtype=torch.float64).expand(len(self.basis))
+        if not bool((ridge >= 0).all()):
+            raise PosteriorError(f"the ridge must be >= 0, got {float(ridge.min())}")
         return Subspace(
             self.origin,
             self.basis,
-            self.precision + strength * identity,
-            self.precision_mean + strength * centre.to(torch.float64),
+            self.precision + torch.diag(ridge),
+            self.precision_mean + ridge * centre.to(torch.float64),
         )
 
     def energy_at(self, coordinates: Tensor) -> Tensor:

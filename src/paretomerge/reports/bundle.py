@@ -28,7 +28,7 @@ class ReportPaths:
 
 
 def report(data: ReportData, directory: str | os.PathLike[str]) -> ReportPaths:
-    """Write `page.html`, and `front.png` where it can be drawn, into `directory`.
+    """Write `report.html`, and `front.png` where it can be drawn, into `directory`.
 
     The page needs no other package. Without matplotlib, or without at least two objectives with scores,
     `missing` says why there is no picture.
@@ -37,7 +37,7 @@ def report(data: ReportData, directory: str | os.PathLike[str]) -> ReportPaths:
         StorageError: the disk refused.
     """
     folder = Path(directory)
-    page = write_page(folder / "page.html", data)
+    page = write_page(folder / "report.html", data)
     if len(data.objectives) < 2 or not len(data.scores):
         return ReportPaths(None, page, "a picture needs at least two objectives and one scored model")
     try:

@@ -66,7 +66,7 @@ def page_html(data: ReportData) -> str:
         "script_hash": _hash(script),
         "style_hash": _hash(style),
     }
-    return _PLACEHOLDER.sub(lambda found: parts[found.group(1)], _template("page.html"))
+    return _PLACEHOLDER.sub(lambda found: parts[found.group(1)], _template("report.html"))
 
 
 @cache

@@ -29,7 +29,7 @@ class EstimatedFront:
 
     front: Front
     scores: Scores
-    surrogate: FittedSurrogate | None
+    surrogate: FittedSurrogate
 
 
 def estimate_run_front(study: Study, progress: Progress = silent) -> EstimatedFront:

@@ -18,7 +18,7 @@ from paretomerge.curvature import Curvatures, FitIsotropic, FitMethod, FitSubspa
 from paretomerge.errors import RecipeError
 from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.merging import MergeRule, PosteriorMerge, TaskArithmetic, merge, merge_coordinates
-from paretomerge.posteriors import Subspace, mean_precision
+from paretomerge.posteriors import Subspace, relative_strength
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.types import Ledger, Params, Problem, Split, simplex_grid
 
@@ -177,7 +177,7 @@ def _recentred(
 ) -> tuple[list[dict[str, Tensor]], Ledger]:
     posteriors: dict[str, Subspace] = curvatures.posteriors(strength)  # type: ignore[assignment]
     bare: dict[str, Subspace] = dict(curvatures.bare)  # type: ignore[arg-type]
-    absolute = strength * sum(mean_precision(curvature) for curvature in bare.values()) / len(bare)
+    absolute = relative_strength(curvatures.bare, strength)
     frame = next(iter(bare.values()))
     assert isinstance(method.fit, FitSubspace)
     models, total = [], Ledger()

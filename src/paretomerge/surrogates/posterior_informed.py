@@ -39,6 +39,8 @@ class PosteriorInformed:
 
         Objectives are taken in blocks of one per task, as `supervised_objectives` makes them.
         """
+        if not len(weights):
+            return np.zeros((0, 2))
         predicted = self.predicted_losses(weights)
         return np.stack([np.ones(len(weights)), predicted[:, objective % predicted.shape[1]]], axis=1)
 

@@ -1,0 +1,139 @@
+"""Posteriors in the subspace of task vectors: one expansion per finetune, or all tasks at a common centre.
+
+The one idea of the centred family: merges do not land at the finetunes, where every task looks solved and flat, but
+near their average. Expanding every task's loss there, gradient included, serves all weightings at once; expanding a
+second time where the first merge landed serves them better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from paretomerge.curvature.enrichment import descent_directions
+from paretomerge.curvature.gauss_newton import Expansion, expand_in_subspace
+from paretomerge.curvature.gradients import LossGradient, loss_gradient
+from paretomerge.curvature.methods import FitSubspace
+from paretomerge.curvature.predictor import LossModel
+from paretomerge.posteriors import (
+    Basis,
+    PredictedLoss,
+    Subspace,
+    cholesky,
+    damp,
+    gradient_basis,
+    task_vector_basis,
+)
+from paretomerge.types import Batch, Params
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class SubspaceFit:
+    """What a subspace is fitted with: the model, the data of each task, the base and the finetunes."""
+
+    model: LossModel
+    batches: Mapping[str, Sequence[Batch]]
+    base: Mapping[str, Tensor]
+    finetunes: Mapping[str, Params]
+    method: FitSubspace
+    progress: Progress
+
+    @property
+    def origin(self) -> dict[str, Tensor]:
+        """The trainable parameters of the base."""
+        return {name: self.base[name] for name in self.model.trainable}
+
+    def task_vectors(self) -> Basis:
+        """The finetunes' task vectors in groups."""
+        trained = {task: {name: tune[name] for name in self.model.trainable} for task, tune in self.finetunes.items()}
+        return task_vector_basis(self.origin, trained, self.method.groups)
+
+    def expand(self, task: str, at: Params, basis: Basis) -> Expansion:
+        """The curvature of one task along the basis."""
+        self.progress(f"curvature of {task} in {len(basis)} directions")
+        return expand_in_subspace(self.model, at, basis, self.batches[task], self.method.examples)
+
+    def slope(self, task: str, at: Params) -> LossGradient:
+        """The gradient of one task over all its examples."""
+        self.progress(f"gradient of {task}")
+        return loss_gradient(self.model, at, self.batches[task])
+
+
+def fit_at_finetunes(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:
+    """Laplace at each finetune: curvature only, the finetune is taken for the minimum; and the gradient passes."""
+    basis, passes = fit.task_vectors(), 0
+    fitted: dict[str, PredictedLoss] = {}
+    for task, finetune in fit.finetunes.items():
+        expansion = fit.expand(task, {**fit.base, **finetune}, basis)
+        passes += expansion.examples * len(basis)
+        fitted[task] = subspace_loss(fit.origin, basis, expansion, basis.corner(task))
+    return fitted, passes
+
+
+def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:
+    """Every task expanded at the average, then where the equal-weights merge landed, and so on; gradient passes."""
+    task_vectors = basis = fit.task_vectors()
+    passes = 0
+    place = torch.stack([basis.corner(task) for task in fit.finetunes]).mean(0)
+    fitted: dict[str, PredictedLoss] = {}
+    for _ in range(fit.method.centres):
+        if fitted:
+            place = equal_weights_merge(fitted, fit.method.damping)
+        centre = {**fit.base, **displaced(fit.origin, basis, place)}
+        slopes = {task: fit.slope(task, centre) for task in fit.finetunes}
+        if fit.method.enrich != "none":
+            found = gradient_basis(descent_directions(slopes, fit.method.enrich), task_vectors, fit.method.groups)
+            basis = basis + found
+            place = torch.cat([place, torch.zeros(len(found), dtype=torch.float64)])
+        basis = Basis(basis.directions, basis.labels, shares(basis, place, tuple(fit.finetunes)))
+        for task in fit.finetunes:
+            expansion = fit.expand(task, centre, basis)
+            passes += expansion.examples * len(basis) + slopes[task].examples
+            gradient = basis.project_gradient(slopes[task].gradient)
+            fitted[task] = subspace_loss(fit.origin, basis, expansion, place, gradient)
+    return fitted, passes
+
+
+def shares(basis: Basis, place: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+    """Each task's share of the centre: `T × place` along the directions that come from the task, zero elsewhere.
+
+    They are where the ridge pulls the tasks' posteriors: with equal weights to the centre, and a task without
+    weight pulls nothing. At the average of the finetunes the shares are the finetunes themselves, `e_t`.
+    """
+    return {task: len(tasks) * place * basis.own(task) for task in tasks}
+
+
+def equal_weights_merge(fitted: Mapping[str, PredictedLoss], damping: float) -> Tensor:
+    """Coordinates of the merge with equal weights, where the next expansion is made."""
+    damped = damp({task: loss.curvature for task, loss in fitted.items()}, damping).values()
+    subspaces = [posterior for posterior in damped if isinstance(posterior, Subspace)]
+    precision = torch.stack([posterior.precision for posterior in subspaces]).mean(0)
+    weighted = torch.stack([posterior.precision_mean for posterior in subspaces]).mean(0)
+    return torch.cholesky_solve(weighted[:, None], cholesky(precision, "the curvature at the centre"))[:, 0]
+
+
+def subspace_loss(
+    origin: Params, basis: Basis, expansion: Expansion, coordinates: Tensor, gradient: Tensor | None = None
+) -> PredictedLoss:
+    """An expansion at `coordinates` as natural parameters: `(A, A c - b)`, and the constant that anchors its loss.
+
+    Without a gradient it is a Laplace approximation, which takes the point for a minimum.
+    """
+    slope = torch.zeros_like(expansion.gradient) if gradient is None else gradient
+    curvature = Subspace(origin, basis, expansion.curvature, expansion.curvature @ coordinates - slope)
+    offset = expansion.loss - float(curvature.energy_at(coordinates))
+    return PredictedLoss(curvature, offset, expansion.examples)
+
+
+def displaced(origin: Params, basis: Basis, coordinates: Tensor) -> dict[str, Tensor]:
+    """`origin + V c`."""
+    touched = basis.tensors()
+    return {
+        name: (tensor + basis.combine(coordinates[None], name)[0]).to(tensor.dtype) if name in touched else tensor
+        for name, tensor in origin.items()
+    }

@@ -1,0 +1,304 @@
+"""The demo's study: trainings, previews by every method, and the truth they are held against."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from paretomerge.choices import Choice, Knee
+from paretomerge.demo.digits import TASKS
+from paretomerge.demo.methods import HEADLINE, demo_methods
+from paretomerge.demo.trainings import FINETUNING, Job, grid, load, load_all, pretrain, train
+from paretomerge.distributed import Executor, ProcessPool, Serial
+from paretomerge.evaluation import SupervisedEvaluator
+from paretomerge.fronts import compare_preview, reference_point
+from paretomerge.recipes import Recipe, parse_recipe
+from paretomerge.reports import ReportData, ReportPaths, report
+from paretomerge.runs import Journal, evaluation_key
+from paretomerge.stages import (
+    Preview,
+    Study,
+    choose_point,
+    estimate_run_front,
+    export_point,
+    open_study,
+    preview_models,
+)
+from paretomerge.stages.scoring import Progress, score_models, silent
+from paretomerge.types import Front, Ledger, Origin, Params, Scores
+
+
+@dataclass(frozen=True, eq=False)
+class DemoResult:
+    """Everything the demo prints; `as_dict` is its JSON."""
+
+    seed: int
+    methods: tuple[dict[str, Any], ...]
+    joint_noise: dict[str, Any]
+    ledger: dict[str, Ledger]
+    front: Front
+    choice: Choice
+    exported: Path
+    reloaded: dict[str, float]
+    report: ReportPaths
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "seed": self.seed,
+            "headline": HEADLINE,
+            "methods": list(self.methods),
+            "joint_noise": self.joint_noise,
+            "ledger": {stage: asdict(cost) for stage, cost in self.ledger.items()},
+            "choice": {"weights": self.choice.point.weights, "rule": self.choice.rule},
+            "exported": str(self.exported),
+            "reloaded": self.reloaded,
+            "report": str(self.report.page),
+        }
+
+
+def run_demo(out: str | os.PathLike[str], seed: int = 0, workers: int = 2, progress: Progress = silent) -> DemoResult:
+    """Run the whole demo into a folder; an interrupted one continues.
+
+    Args:
+        out: the folder; afterwards it is a run that `choose`, `export`, `verify` and `report` understand.
+        seed: of the data splits, the base model, and every training.
+        workers: processes that finetune side by side.
+        progress: called with short messages.
+    """
+    threads = torch.get_num_threads()
+    # One thread: the same sums in the same order, whatever else the machine does.
+    torch.set_num_threads(1)
+    try:
+        return _run(Path(out).absolute(), seed, workers, progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
+    folders = {name: out / "checkpoints" / name for name in ("base", *TASKS)}
+    study = _prepare(out, folders, seed, workers, progress)
+    with study.folder.open_journal() as journal:
+        truth, noise = (_score_joint(study, journal, out, repeat, progress) for repeat in (0, 1))
+        corners = _score(study, journal, "finetunes", load_all([folders[task] for task in TASKS]), np.eye(3), "trained")
+        previews = _previews(study, journal, progress)
+        rows, joint_noise = compare_all({name: scores for name, (_, scores) in previews.items()}, truth, noise, corners)
+        for row in rows:
+            preview = previews[row["name"]][0]
+            row.update(strength=preview.strength, **asdict(preview.ledger))
+        ledger = {**journal.ledger(), **{f"preview: {row['name']}": previews[row["name"]][0].ledger for row in rows}}
+    front = estimate_run_front(study, progress).front
+    choice = choose_point(study, Knee(), progress)
+    exported = export_point(study, "chosen", out / "merged", overwrite=True, progress=progress)
+    reloaded = accuracies(study, load(exported))
+    shown = Scores.concatenate(
+        [previews[HEADLINE][1].select("loss"), truth.select("loss"), corners.select("loss"), as_scores(front)]
+    )
+    page = report(
+        ReportData(
+            title="Digits upright, rotated and mirrored: one model, three tasks",
+            objectives=front.objectives,
+            scores=shown,
+            front=front,
+            choice=choice.point,
+            methods=[_shown_row(row) for row in (*rows, {"name": "another seed of joint finetuning", **joint_noise})],
+            ledger={stage: asdict(cost) for stage, cost in ledger.items()},
+            notes={
+                "truth": f"joint finetuning, {FINETUNING.steps} steps, test losses; previews are {HEADLINE}",
+                "splits": "strengths and the front are chosen on validation; the table is on test",
+            },
+        ),
+        out,
+    )
+    result = DemoResult(seed, tuple(rows), joint_noise, ledger, front, choice, exported, reloaded, page)
+    (out / "demo.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def recipe_of(folders: Mapping[str, Path], seed: int) -> Recipe:
+    """The demo as a recipe, with the headline method as its posterior."""
+    fit = next(method for method in demo_methods() if method.name == HEADLINE)
+    return parse_recipe(
+        {
+            "base": str(folders["base"]),
+            "tasks": {task: {"checkpoint": str(folders[task]), "data": f"seed={seed}"} for task in TASKS},
+            "problem": "paretomerge.demo.digits:digits_problem",
+            "posterior": {
+                "family": fit.fit.family,
+                "settings": asdict(fit.fit),
+                "dampings": list(fit.strengths),
+            },
+            "front": {"evaluations": 15, "divisions": 12, "split": "validation"},
+            "training": asdict(FINETUNING),
+            "seed": seed,
+        },
+        "demo",
+    )
+
+
+def compare_all(
+    previews: Mapping[str, Scores], truth: Scores, noise: Scores, corners: Scores
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Quality of every method against the joint grid, on test, with one reference point for all fronts.
+
+    Errors and rank correlations are over the jointly finetuned weightings. Fronts also hold the corners, which are
+    the finetunes themselves for previews and truth alike.
+    """
+    everything = [*previews.values(), truth, noise, corners]
+    reference = reference_point(*(scores.select("loss") for scores in everything))
+    rows = [{"name": name, **_quality(scores, truth, corners, reference)} for name, scores in previews.items()]
+    return rows, _quality(noise, truth, corners, reference)
+
+
+def _quality(preview: Scores, truth: Scores, corners: Scores, reference: np.ndarray) -> dict[str, Any]:
+    losses = compare_preview(preview.select("loss"), truth.select("loss"))
+    hits = compare_preview(preview.select("accuracy"), truth.select("accuracy"))
+    ends = corners.select("loss")
+    fronts = compare_preview(
+        Scores.concatenate([_as_trained(preview.select("loss")), ends]),
+        Scores.concatenate([truth.select("loss"), ends]),
+        reference=reference,
+    )
+    errors = np.abs(preview.select("loss").values - truth.select("loss").values)
+    weighted = truth.weights > 0
+    inside = weighted.all(axis=1)
+    return {
+        "hypervolume_ratio": fronts.hypervolume_ratio,
+        "igd_plus": fronts.igd_plus,
+        "loss_error": losses.preview_error,
+        "loss_bias": losses.bias,
+        "loss_error_interior": float(errors[inside].mean()),
+        "loss_error_edges": float(errors[~inside][weighted[~inside]].mean()),
+        "loss_error_unweighted": float(errors[~weighted].mean()),
+        "accuracy_error": hits.preview_error,
+        "rank_correlation": losses.as_dict()["rank_correlation"],
+        "scalarised_loss": float((preview.select("loss").values * preview.weights).sum(axis=1).mean()),
+    }
+
+
+def _as_trained(scores: Scores) -> Scores:
+    """The same numbers in one origin, so that corners can join them; used for front quality only."""
+    origin: Origin = "trained"
+    origins = (origin,) * len(scores)
+    return Scores(scores.tasks, scores.weights, scores.values, scores.stderr, scores.objectives, origins)
+
+
+def as_scores(front: Front) -> Scores:
+    """The points of a front as scores."""
+    return Scores(front.tasks, front.weights, front.values, front.stdev, front.objectives, front.origin)
+
+
+def accuracies(study: Study, params: Params) -> dict[str, float]:
+    """Test accuracy of one model on every task."""
+    evaluator = SupervisedEvaluator(study.require_problem("accuracies"), "test")
+    return {task: float(evaluator(params, task)["accuracy"].mean()) for task in study.tasks}
+
+
+def _prepare(out: Path, folders: Mapping[str, Path], seed: int, workers: int, progress: Progress) -> Study:
+    """Every training, and the opened run."""
+    progress("pretraining a weak base model")
+    costs = {"pretraining": pretrain(folders["base"], seed)}
+    jobs = {
+        "finetunes": [
+            Job(folders[task], folders["base"], seed, tuple(row), 10 * seed + 1)
+            for task, row in zip(TASKS, np.eye(3).tolist(), strict=True)
+        ],
+        "joint grid": [_joint_job(out, folders["base"], seed, row, 0) for row in grid().tolist()],
+        "joint grid, another seed": [_joint_job(out, folders["base"], seed, row, 1) for row in grid().tolist()],
+    }
+    queue = [(stage, job) for stage, waiting in jobs.items() for job in waiting]
+    for number, ((stage, _), cost) in enumerate(
+        zip(queue, _executor(workers, queue).map(train, [job for _, job in queue]), strict=True)
+    ):
+        progress(f"{stage}: training {number + 1} of {len(queue)} done")
+        costs[stage] = costs.get(stage, Ledger()) + cost
+    study = open_study(recipe_of(folders, seed), out)
+    with study.folder.open_journal() as journal:
+        for stage, cost in costs.items():
+            if cost.trainings:
+                journal.charge(stage, cost)
+    return study
+
+
+def _executor(workers: int, queue: Sequence[tuple[str, Job]]) -> Executor:
+    waiting = sum(not job.folder.exists() for _, job in queue)
+    return ProcessPool(workers) if workers > 1 and waiting > 1 else Serial()
+
+
+def _joint_job(out: Path, base: Path, seed: int, row: Sequence[float], repeat: int) -> Job:
+    return Job(_joint_folder(out, row, repeat), base, seed, tuple(row), 10 * seed + 1 + repeat)
+
+
+def _joint_folder(out: Path, row: Sequence[float], repeat: int) -> Path:
+    return out / "joint" / f"seed{repeat}" / "-".join(f"{weight:.3f}" for weight in row)
+
+
+def _score_joint(study: Study, journal: Journal, out: Path, repeat: int, progress: Progress) -> Scores:
+    models = load_all([_joint_folder(out, row, repeat) for row in grid().tolist()])
+    return _score(study, journal, f"joint grid {repeat}", models, grid(), "trained", progress)
+
+
+def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, tuple[Preview, Scores]]:
+    problem = study.require_problem("previews")
+    base = {name: study.base[name] for name in study.base}
+    finetunes = {task: {name: tune[name] for name in tune} for task, tune in study.finetunes.items()}
+    fits: dict[str, Any] = {}
+    found = {}
+    for method in demo_methods():
+        progress(f"preview: {method.name}")
+        preview = preview_models(
+            problem,
+            base,
+            finetunes,
+            method,
+            grid(),
+            curvatures=fits.get(repr(method.fit)),
+            seed=study.recipe.seed,
+            progress=lambda message, name=method.name: progress(f"{name}: {message}"),  # type: ignore[misc]
+        )
+        fits[repr(method.fit)] = preview.curvatures
+        found[method.name] = (
+            preview,
+            _score(study, journal, f"test of {method.name}", preview.models, grid(), "merged"),
+        )
+    return found
+
+
+def _score(
+    study: Study,
+    journal: Journal,
+    what: str,
+    models: Sequence[Params],
+    weights: np.ndarray,
+    origin: Origin,
+    progress: Progress = silent,
+) -> Scores:
+    keys = [
+        evaluation_key(what=what, seed=study.recipe.seed, weights=row, split="test", digests=study.digests)
+        for row in weights
+    ]
+    return score_models(
+        journal,
+        "evaluation of the table",
+        keys,
+        weights,
+        lambda rows: (models[row] for row in rows),
+        study.evaluator("test"),
+        study.objectives,
+        study.tasks,
+        origin,
+        progress,
+    )
+
+
+def _shown_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the report's table."""
+    columns = ("name", "hypervolume_ratio", "igd_plus", "loss_error", "accuracy_error", "rank_correlation", "seconds")
+    return {column.replace("_", " "): row.get(column) for column in columns}
