@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from paretomerge.cli import check, choose, demo, export, fit, front, merge, report, runs, verify
 from paretomerge.errors import ParetomergeError
+
+# Newer typers carry a click of their own, so its exceptions are found through names that typer itself exports.
+_UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 app = typer.Typer(
     name="paretomerge",
@@ -46,14 +48,14 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 1 (failure) or 2 (bad input)."""
+    """Run the command line; returns the exit code: 0, 1 (failure), 2 (bad input) or 130 (interrupted)."""
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         return int(code or 0)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show(sys.stderr)
         return 2
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
     except ParetomergeError as error:

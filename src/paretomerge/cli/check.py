@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from paretomerge.cli.options import DistanceOption, JsonOption, parse_tasks, print_json
+from paretomerge.cli.options import JsonOption, MaybeDistanceOption, parse_tasks, print_json
 from paretomerge.errors import InputError
 
 EXAMPLE = "paretomerge check --base base/ --task a=ft-a/ --task b=ft-b/"
@@ -19,7 +19,7 @@ def command(
         list[str] | None,
         typer.Option("--task", metavar="NAME=DIR", help="A finetuned checkpoint; repeat for each task."),
     ] = None,
-    max_distance: DistanceOption = 1.0,
+    max_distance: MaybeDistanceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check that base and finetunes fit each other: everything that is wrong, at once."""
@@ -29,11 +29,11 @@ def command(
     if recipe is not None:
         if base is not None or task:
             raise InputError("give either a recipe, or --base and --task")
-        alignment = check_recipe(recipe)
+        alignment = check_recipe(recipe, max_distance)
     elif base is None or not task:
         raise InputError("give a recipe, or --base DIR and at least one --task NAME=DIR")
     else:
-        alignment = check_checkpoints(base, parse_tasks(task), max_distance)
+        alignment = check_checkpoints(base, parse_tasks(task), 1.0 if max_distance is None else max_distance)
     if json:
         print_json(alignment.as_dict())
     else:

@@ -32,11 +32,11 @@ def command(
     from paretomerge.stages import choose_point, front_of, open_study
     from paretomerge.stages.decide import choice_as_dict, resolve_names
 
+    if best is not None and at_least is None:
+        raise InputError("--best goes with --at-least: say what the others must reach, --at-least a=0.9 --best b")
     given = [weights is not None, at_least is not None, reference is not None, knee]
     if sum(given) != 1:
         raise InputError("say how to choose: exactly one of --weights, --at-least, --reference, --knee")
-    if best is not None and at_least is None:
-        raise InputError("--best goes with --at-least")
     study = open_study(run)
     with shown_progress(quiet=json) as progress:
         front = front_of(study, progress)

@@ -19,14 +19,13 @@ BaseOption = Annotated[str, typer.Option("--base", metavar="DIR", help="The pret
 TaskOption = Annotated[
     list[str], typer.Option("--task", metavar="NAME=DIR", help="A finetuned checkpoint; repeat for each task.")
 ]
-DistanceOption = Annotated[
-    float,
-    typer.Option(
-        "--max-distance",
-        help="Refuse a finetune whose distance from the base, relative to the base's norm, is larger: "
-        "it was trained from another base.",
-    ),
-]
+_MAX_DISTANCE = typer.Option(
+    "--max-distance",
+    help="Refuse a finetune whose distance from the base, relative to the base's norm, is larger: "
+    "it was trained from another base.",
+)
+DistanceOption = Annotated[float, _MAX_DISTANCE]
+MaybeDistanceOption = Annotated[float | None, _MAX_DISTANCE]
 
 
 def parse_tasks(pairs: Sequence[str]) -> dict[str, str]:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.markup import escape
 from rich.table import Table
 
+from paretomerge.reports import compact_table
 from paretomerge.types import Front, FrontPoint
 
 
 def front_table(front: Front) -> Table:
-    """Every point with its number, weights and values ± 1.96 standard deviations."""
+    """Every point with its number, weights and values."""
     return points_table(front, "front (predicted)" if set(front.origin) == {"predicted"} else "front")
 
 
 def points_table(points: Iterable[FrontPoint], title: str) -> Table:
-    """Points of a front as rows."""
+    """Points of a front as rows; values ± 1.96 standard deviations."""
     rows = list(points)
-    table = Table(title=escape(title), title_justify="left")
-    table.add_column("point", justify="right")
-    for task in rows[0].weights:
-        table.add_column(f"weight {escape(task)}", justify="right")
-    for objective in rows[0].values:
-        table.add_column(escape(objective), justify="right")
-    for row in rows:
-        weights = [f"{weight:.3g}" for weight in row.weights.values()]
-        values = [f"{value:.4g} ± {1.96 * row.stdev[name]:.2g}" for name, value in row.values.items()]
-        table.add_row(str(row.id), *weights, *values)
-    return table
+    tasks, names = list(rows[0].weights), list(rows[0].values)
+    # 80 columns hold three tasks side by side; with more, the ± goes below its value.
+    between = " ±" if len(tasks) + len(names) <= 6 else "\n±"
+    columns = [("point", [str(row.id) for row in rows])]
+    columns += [(f"weight\n{task}", [f"{row.weights[task]:.3f}" for row in rows]) for task in tasks]
+    columns += [
+        (name, [f"{_digits(row.values[name])}{between}{1.96 * row.stdev[name]:.2g}" for row in rows]) for name in names
+    ]
+    return compact_table(columns, f"{title}, values ± 95 %")
+
+
+def _digits(value: float) -> str:
+    """Four significant digits, trailing zeros kept so that columns line up."""
+    return f"{value:#.4g}".rstrip(".")

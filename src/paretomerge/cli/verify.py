@@ -41,4 +41,7 @@ def command(
         }
         for metric, quality in verification.quality.items()
     ]
-    Console().print(methods_table(rows, f"previews against {len(verification.truths)} joint finetunings (test)"))
+    count = len(verification.truths)
+    plural = "" if count == 1 else "s"
+    Console().print(methods_table(rows, f"previews against {count} joint finetuning{plural}, on test data"))
+    typer.echo(f"next: paretomerge report {study.folder.path}")

@@ -9,15 +9,16 @@ the empirical one is no curvature near an optimum; it is offered, labelled, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from paretomerge.curvature.attention import differentiable_attention
 from paretomerge.curvature.examples import take_examples
+from paretomerge.curvature.per_example import map_inputs, per_example
 from paretomerge.curvature.predictor import LossModel
 from paretomerge.types import Batch, Params
 
@@ -58,14 +59,14 @@ def diagonal_fisher(
     fixed = {name: tensor.detach() for name, tensor in params.items() if name not in leaves}
 
     def loss_of_one(leaves: dict[str, Tensor], inputs: Any, target: Tensor) -> Tensor:
-        outputs = model.predict({**fixed, **leaves}, _map(inputs, lambda value: value[None]))
+        outputs = model.predict({**fixed, **leaves}, map_inputs(inputs, lambda value: value[None]))
         return model.likelihood.losses(outputs, target[None])[0]
 
-    per_example = torch.func.vmap(torch.func.grad(loss_of_one), in_dims=(None, 0, 0), randomness="different")
+    differentiate = per_example(torch.func.grad(loss_of_one))
     total = {name: torch.zeros_like(leaf, dtype=torch.float64) for name, leaf in leaves.items()}
     loss, examples = 0.0, 0
     # Per-example differentiation has no rule for fused attention kernels.
-    with sdpa_kernel(SDPBackend.MATH):
+    with differentiable_attention():
         for inputs, observed in take_examples(batches, limit):
             with torch.no_grad():
                 outputs = model.predict({**fixed, **leaves}, inputs)
@@ -73,15 +74,11 @@ def diagonal_fisher(
             targets = observed if labels == "empirical" else model.likelihood.sample(outputs, generator)
             for start in range(0, len(targets), chunk):
                 part = slice(start, start + chunk)
-                gradients = per_example(leaves, _map(inputs, lambda value, part=part: value[part]), targets[part])
+                gradients = differentiate(
+                    leaves, map_inputs(inputs, lambda value, part=part: value[part]), targets[part]
+                )
                 for name, gradient in gradients.items():
                     total[name] += gradient.square().sum(0)
             examples += len(targets)
     diagonal = {name: (tensor / examples).to(leaves[name].dtype) for name, tensor in total.items()}
     return DiagonalFisher(diagonal, loss / examples, examples)
-
-
-def _map(inputs: Any, change: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return {name: change(value) for name, value in inputs.items()}
-    return change(inputs)

@@ -100,7 +100,7 @@ def fit_curvatures(
             bare[task], loss, examples = _fit_one(
                 model, finetune, points, problem.batches(task, split), method, generator
             )
-            fitted[task] = PredictedLoss.anchored(_measured_part(bare[task]), finetune, loss, examples)
+            fitted[task] = PredictedLoss.anchored(_measured_part(bare[task]), points[0], loss, examples)
             passes += examples * len(points)
     return Curvatures(method, bare, fitted, Ledger(gradient_passes=passes, seconds=time.perf_counter() - started))
 

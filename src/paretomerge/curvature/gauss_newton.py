@@ -1,8 +1,7 @@
 """Generalised Gauss-Newton matrices: `A = mean_b J_bᵀ H_b J_b`, never of size P × P unless asked.
 
-The one idea: in a subspace `θ = origin + V c` the Jacobian of the outputs with respect to `c` is `J V`, one
-Jacobian-vector product per direction. With `U = J V [D, B, C]` at hand, loss, gradient and curvature follow with
-no backward pass:
+The one idea: in a subspace `θ = origin + V c` the Jacobian of the outputs with respect to `c` is `J V`. With
+`U = J V [D, B, C]` at hand (`tangents.py`), gradient and curvature are small products:
 
     b_d   = mean_b  g_bᵀ U_db               g_b = ∂ loss_b / ∂ outputs_b   [C]
     A_de  = mean_b  U_dbᵀ H_b U_eb          H_b = ∂² loss_b / ∂ outputs_b² [C, C]
@@ -19,10 +18,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from paretomerge.curvature.attention import differentiable_attention
 from paretomerge.curvature.examples import take_examples
 from paretomerge.curvature.predictor import LossModel
+from paretomerge.curvature.tangents import TangentMode, output_tangents
 from paretomerge.posteriors import Basis
 from paretomerge.types import Batch, Layout, Params
 
@@ -35,6 +35,8 @@ class Expansion:
     gradient: Tensor
     curvature: Tensor
     examples: int
+    passes: int = 0
+    """What it cost: derivatives of single examples, along one direction or of one output."""
 
 
 def expand_in_subspace(
@@ -43,30 +45,31 @@ def expand_in_subspace(
     basis: Basis,
     batches: Iterable[Batch],
     limit: int | None = None,
-    directions_per_pass: int = 16,
+    mode: TangentMode = "auto",
 ) -> Expansion:
     """Loss, gradient and Gauss-Newton matrix at `params` along the directions of `basis`.
 
-    Costs one Jacobian-vector product per direction and example; memory is `directions_per_pass` tangents of one
-    batch, whatever the number of parameters.
+    Costs one Jacobian-vector product per direction and example, or one backward pass per output and example,
+    whichever is cheaper (`mode` forces one of them).
     """
     dimension = len(basis)
     gradient = torch.zeros(dimension, dtype=torch.float64)
     curvature = torch.zeros(dimension, dimension, dtype=torch.float64)
     loss, examples = 0.0, 0
     params = {name: tensor.detach() for name, tensor in params.items()}
-    passes = _plan_passes(basis, directions_per_pass)
+    passes = 0
     # Forward-mode differentiation has no rule for fused attention kernels.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+    with torch.no_grad(), differentiable_attention():
         for inputs, targets in take_examples(batches, limit):
-            outputs, tangents = _output_tangents(model, params, basis, passes, inputs)
+            outputs, tangents, cost = output_tangents(model, params, basis, inputs, targets, mode)
+            passes += cost
             loss += float(model.likelihood.losses(outputs, targets).sum())
             gradient += (tangents * model.likelihood.gradients(outputs, targets)).sum((1, 2)).to(torch.float64)
             curved = model.likelihood.curvature_product(outputs, tangents)
             curvature += (tangents.reshape(dimension, -1) @ curved.reshape(dimension, -1).T).to(torch.float64)
             examples += len(targets)
     curvature = (curvature + curvature.T) / (2 * examples)
-    return Expansion(loss / examples, gradient / examples, curvature, examples)
+    return Expansion(loss / examples, gradient / examples, curvature, examples, passes)
 
 
 def dense_gauss_newton(
@@ -85,8 +88,8 @@ def dense_gauss_newton(
     start = layout.flatten(params).detach()
     gradient = torch.zeros(layout.size, dtype=torch.float64)
     curvature = torch.zeros(layout.size, layout.size, dtype=torch.float64)
-    loss, examples = 0.0, 0
-    with sdpa_kernel(SDPBackend.MATH):
+    loss, examples, passes = 0.0, 0, 0
+    with differentiable_attention():
         for inputs, targets in take_examples(batches, limit):
 
             def outputs_of(vector: Tensor, inputs: Any = inputs) -> Tensor:
@@ -100,42 +103,6 @@ def dense_gauss_newton(
             curved = model.likelihood.curvature_product(outputs, tangents).reshape(layout.size, -1)
             curvature += (tangents.reshape(layout.size, -1) @ curved.T).to(torch.float64)
             examples += len(targets)
+            passes += outputs.numel()
     curvature = (curvature + curvature.T) / (2 * examples)
-    return Expansion(loss / examples, gradient / examples, curvature, examples)
-
-
-def _plan_passes(basis: Basis, limit: int) -> list[list[int]]:
-    """Directions that touch the same tensors go together: what they do not touch is computed once for all."""
-    by_support: dict[tuple[str, ...], list[int]] = {}
-    for index, direction in enumerate(basis.directions):
-        by_support.setdefault(tuple(direction), []).append(index)
-    return [
-        members[start : start + limit] for members in by_support.values() for start in range(0, len(members), limit)
-    ]
-
-
-def _output_tangents(
-    model: LossModel, params: Params, basis: Basis, passes: Sequence[Sequence[int]], inputs: Any
-) -> tuple[Tensor, Tensor]:
-    """Outputs `[B, C]` and `J V [D, B, C]` of one batch."""
-    found: list[Tensor | None] = [None] * len(basis)
-    outputs = None
-    for members in passes:
-        names = list(basis.directions[members[0]])
-        primal = {name: params[name] for name in names}
-        stacked = {
-            name: torch.stack([basis.directions[d][name].to(params[name].dtype) for d in members]) for name in names
-        }
-
-        def outputs_of(moved: dict[str, Tensor]) -> Tensor:
-            return model.predict({**params, **moved}, inputs)
-
-        def tangent_of(direction: dict[str, Tensor], primal: dict[str, Tensor] = primal) -> tuple[Tensor, Tensor]:
-            value, tangent = torch.func.jvp(outputs_of, (primal,), (direction,))[:2]
-            return value, tangent
-
-        outputs, tangents = torch.func.vmap(tangent_of, out_dims=(None, 0))(stacked)  # type: ignore[arg-type]
-        for index, tangent in zip(members, tangents, strict=True):
-            found[index] = tangent
-    assert outputs is not None
-    return outputs, torch.stack([tangent for tangent in found if tangent is not None])
+    return Expansion(loss / examples, gradient / examples, curvature, examples, passes)

@@ -38,7 +38,8 @@ def loss_gradient(
     examples = count = 0
     for inputs, targets in take_examples(batches, limit):
         losses = model.likelihood.losses(model.predict({**fixed, **leaves}, inputs), targets)
-        gradients = torch.autograd.grad(losses.mean(), list(leaves.values()))
+        # Parameters the outputs do not use (another task's head, a pooler) have gradient zero.
+        gradients = torch.autograd.grad(losses.mean(), list(leaves.values()), materialize_grads=True)
         for name, gradient in zip(leaves, gradients, strict=True):
             total[name] += gradient * len(losses)
             squared[name] += gradient.square()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from paretomerge.curvature.likelihoods import Likelihood, likelihood_of
-from paretomerge.types import Params, outputs_of, require_fits
+from paretomerge.types import Params, outputs_of, require_fits, tied_names
 
 Predictor = Callable[[Params, Any], Tensor]
 """`(params, inputs) → outputs [B, C]`: logits, or predicted means."""
@@ -20,15 +20,18 @@ def module_predictor(module: nn.Module) -> Predictor:
     """`module` as a function of its parameters, in evaluation mode (no dropout).
 
     Inputs may be one tensor or a mapping of keyword arguments; outputs may be a tensor or carry `.logits`, as
-    Hugging Face models do. Buffers missing from the parameters are the module's own.
+    Hugging Face models do. Buffers missing from the parameters are the module's own. A tied parameter goes by its
+    first name; its second name is ignored.
     """
     module.eval()
+    tied = tied_names(module)
 
     def predict(params: Params, inputs: Any) -> Tensor:
+        state = {name: tensor for name, tensor in params.items() if name not in tied}
         if isinstance(inputs, Mapping):
-            outputs = torch.func.functional_call(module, dict(params), (), dict(inputs))
+            outputs = torch.func.functional_call(module, state, (), dict(inputs))
         else:
-            outputs = torch.func.functional_call(module, dict(params), (inputs,))
+            outputs = torch.func.functional_call(module, state, (inputs,))
         return outputs_of(outputs)
 
     return predict
@@ -56,10 +59,11 @@ class LossModel:
 
 
 def parameters_of(params: Params, module: nn.Module) -> dict[str, Tensor]:
-    """`params` in the order of the module's state, the missing buffers filled in.
+    """`params` in the order of the module's state, missing buffers filled in, tied parameters under one name.
 
     Raises:
         AlignmentError: a parameter of the module is missing, has another shape, or is unknown to it.
     """
     require_fits(params, module)
-    return {name: params.get(name, own) for name, own in module.state_dict().items()}
+    tied = tied_names(module)
+    return {name: params.get(name, own) for name, own in module.state_dict().items() if name not in tied}

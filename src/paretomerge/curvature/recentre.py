@@ -68,7 +68,7 @@ def recentre(
             measured = loss_gradient(model, at, batches)
             total = total + weight * expansion.curvature
             slope = slope + weight * frame.basis.project_gradient(measured.gradient)
-            passes += expansion.examples * len(frame.basis) + measured.examples
+            passes += expansion.passes + measured.examples
         factor = cholesky(total, "the recentred precision")
         coordinates = coordinates - torch.cholesky_solve(slope[:, None], factor)[:, 0]
     return coordinates, Ledger(gradient_passes=passes, seconds=time.perf_counter() - started)

@@ -70,7 +70,7 @@ def fit_at_finetunes(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:
     fitted: dict[str, PredictedLoss] = {}
     for task, finetune in fit.finetunes.items():
         expansion = fit.expand(task, {**fit.base, **finetune}, basis)
-        passes += expansion.examples * len(basis)
+        passes += expansion.passes
         fitted[task] = subspace_loss(fit.origin, basis, expansion, basis.corner(task))
     return fitted, passes
 
@@ -93,7 +93,7 @@ def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:
         basis = Basis(basis.directions, basis.labels, shares(basis, place, tuple(fit.finetunes)))
         for task in fit.finetunes:
             expansion = fit.expand(task, centre, basis)
-            passes += expansion.examples * len(basis) + slopes[task].examples
+            passes += expansion.passes + slopes[task].examples
             gradient = basis.project_gradient(slopes[task].gradient)
             fitted[task] = subspace_loss(fit.origin, basis, expansion, place, gradient)
     return fitted, passes

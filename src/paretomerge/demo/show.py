@@ -7,6 +7,7 @@ from rich.table import Table
 
 from paretomerge.demo.methods import HEADLINE
 from paretomerge.demo.study import DemoResult
+from paretomerge.reports import compact_table
 from paretomerge.types import Ledger
 
 
@@ -30,38 +31,37 @@ def show_demo(result: DemoResult, console: Console | None = None) -> None:
 
 
 def _methods(result: DemoResult) -> Table:
-    table = Table(title="previews of joint finetuning, on test data (truth: the joint grid)", title_justify="left")
-    table.add_column("method")
-    for name in ("hypervolume ratio", "IGD+", "loss error", "x averaging", "accuracy error", "rank corr.", "seconds"):
-        table.add_column(name, justify="right")
     plain = next(row["loss_error"] for row in result.methods if row["name"] == "averaging")
     noise = {"name": "joint finetuning, another seed", **result.joint_noise, "seconds": None}
-    for row in (*result.methods, noise):
-        style = "bold" if row["name"] == HEADLINE else "dim" if row is noise else ""
-        rank, seconds = row["rank_correlation"], row["seconds"]
-        table.add_row(
-            row["name"],
-            f"{row['hypervolume_ratio']:.3f}",
-            f"{row['igd_plus']:.4f}",
-            f"{row['loss_error']:.4f}",
-            f"{row['loss_error'] / plain:.2f}",
-            f"{row['accuracy_error']:.4f}",
-            "" if rank is None else f"{rank:.3f}",
-            "" if seconds is None else f"{seconds:.1f}",
-            style=style,
-        )
-    return table
+    rows = [*result.methods, noise]
+    columns = [
+        ("method", [row["name"] for row in rows]),
+        ("hypervol.\nratio", [f"{row['hypervolume_ratio']:.3f}" for row in rows]),
+        ("IGD+", [f"{row['igd_plus']:.4f}" for row in rows]),
+        ("loss\nerror", [f"{row['loss_error']:.4f}" for row in rows]),
+        ("x aver-\naging", [f"{row['loss_error'] / plain:.2f}" for row in rows]),
+        ("accur.\nerror", [f"{row['accuracy_error']:.4f}" for row in rows]),
+        ("rank\ncorr.", [_or_blank(row["rank_correlation"], ".3f") for row in rows]),
+        ("sec.", [_or_blank(row["seconds"], ".1f") for row in rows]),
+    ]
+    styles = ["bold" if row["name"] == HEADLINE else "dim" if row is noise else "" for row in rows]
+    return compact_table(
+        columns, "previews of joint finetuning, on test data (truth: the joint grid)", left=1, styles=styles
+    )
+
+
+def _or_blank(value: float | None, spec: str) -> str:
+    return "" if value is None else format(value, spec)
 
 
 def _costs(result: DemoResult) -> Table:
-    table = Table(title="what it cost", title_justify="left")
-    table.add_column("stage")
-    for name in ("trainings", "gradient passes", "evaluations", "seconds"):
-        table.add_column(name, justify="right")
     wanted = ("pretraining", "finetunes", f"preview: {HEADLINE}", "joint grid")
-    for stage in wanted:
-        cost = result.ledger.get(stage, Ledger())
-        table.add_row(
-            stage, str(cost.trainings), f"{cost.gradient_passes:,}", str(cost.evaluations), f"{cost.seconds:.1f}"
-        )
-    return table
+    costs = [result.ledger.get(stage, Ledger()) for stage in wanted]
+    columns = [
+        ("stage", wanted),
+        ("trainings", [str(cost.trainings) for cost in costs]),
+        ("gradient\npasses", [f"{cost.gradient_passes:,}" for cost in costs]),
+        ("evaluations", [str(cost.evaluations) for cost in costs]),
+        ("seconds", [f"{cost.seconds:.1f}" for cost in costs]),
+    ]
+    return compact_table(columns, "what it cost", left=1)

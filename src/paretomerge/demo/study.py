@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from paretomerge.demo.digits import TASKS
 from paretomerge.demo.methods import HEADLINE, demo_methods
 from paretomerge.demo.trainings import FINETUNING, Job, grid, load, load_all, pretrain, train
 from paretomerge.distributed import Executor, ProcessPool, Serial
+from paretomerge.errors import InputError
 from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.fronts import compare_preview, reference_point
 from paretomerge.recipes import Recipe, parse_recipe
 from paretomerge.reports import ReportData, ReportPaths, report
-from paretomerge.runs import Journal, evaluation_key
+from paretomerge.runs import Journal, RunFolder, evaluation_key
 from paretomerge.stages import (
     Preview,
     Study,
@@ -31,6 +32,7 @@ from paretomerge.stages import (
     open_study,
     preview_models,
 )
+from paretomerge.stages.decide import measured_point
 from paretomerge.stages.scoring import Progress, score_models, silent
 from paretomerge.types import Front, Ledger, Origin, Params, Scores
 
@@ -98,6 +100,8 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
     choice = choose_point(study, Knee(), progress)
     exported = export_point(study, "chosen", out / "merged", overwrite=True, progress=progress)
     reloaded = accuracies(study, load(exported))
+    measured = measured_point(study, choice.point, progress)
+    losses = [objective.name for objective in front.objectives]
     shown = Scores.concatenate(
         [previews[HEADLINE][1].select("loss"), truth.select("loss"), corners.select("loss"), as_scores(front)]
     )
@@ -107,7 +111,11 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
             objectives=front.objectives,
             scores=shown,
             front=front,
-            choice=choice.point,
+            choice=replace(
+                measured,
+                values={name: measured.values[name] for name in losses},
+                stdev={name: measured.stdev[name] for name in losses},
+            ),
             methods=[_shown_row(row) for row in (*rows, {"name": "another seed of joint finetuning", **joint_noise})],
             ledger={stage: asdict(cost) for stage, cost in ledger.items()},
             notes={
@@ -203,6 +211,7 @@ def accuracies(study: Study, params: Params) -> dict[str, float]:
 
 def _prepare(out: Path, folders: Mapping[str, Path], seed: int, workers: int, progress: Progress) -> Study:
     """Every training, and the opened run."""
+    _claim_seed(out, seed)
     progress("pretraining a weak base model")
     costs = {"pretraining": pretrain(folders["base"], seed)}
     jobs = {
@@ -225,6 +234,17 @@ def _prepare(out: Path, folders: Mapping[str, Path], seed: int, workers: int, pr
             if cost.trainings:
                 journal.charge(stage, cost)
     return study
+
+
+def _claim_seed(out: Path, seed: int) -> None:
+    """One folder holds the trainings of one seed; known before the first of them, so that no two are ever mixed."""
+    with RunFolder(out).open_journal() as journal:
+        held = journal.fact("demo")
+        if held is not None and held["seed"] != seed:
+            raise InputError(
+                f"{out} holds the demo of seed {held['seed']}: give another folder, --out, for seed {seed}"
+            )
+        journal.note("demo", {"seed": seed})
 
 
 def _executor(workers: int, queue: Sequence[tuple[str, Job]]) -> Executor:

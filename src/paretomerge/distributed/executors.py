@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from paretomerge.errors import FailureError
+from paretomerge.errors import FailureError, InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,9 +42,15 @@ class ProcessPool:
 
     Raises:
         FailureError: a worker died (usually out of memory).
+        InputError: fewer workers than one.
     """
 
     workers: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse an empty pool."""
+        if self.workers < 1:
+            raise InputError(f"a process pool needs at least one worker, got {self.workers}")
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Apply `function` to every item."""

@@ -50,27 +50,29 @@ def evaluate(
         evaluator: `(model, task) → per-example scores`; called once per model and task. It gets each element of
             `models` as it is; `SupervisedEvaluator` loads parameters into a live module.
         objectives: what is read from the scores; each names its task and metric.
-        tasks: task names, the columns of `weights`; the objectives' tasks when `None`.
+        tasks: task names, the columns of `weights`; when `None`, those of `Weights`, else the objectives' tasks.
         origin: `"merged"` or `"trained"`.
         on_result: called with the model's number and its result as soon as it is there.
 
     Raises:
         EvaluationError: the evaluator raised, or returned something that is not scores.
         DataError: an empty evaluation set, or a number of weightings other than of models.
+        WeightsError: `Weights` for other tasks.
     """
-    if tasks is None:
-        tasks = list(dict.fromkeys(objective.task for objective in objectives))
     if not objectives:
         raise DataError("no objectives: name at least one thing to measure")
-    batch = weights.batch if isinstance(weights, Weights) else np.asarray(weights, float).reshape(-1, len(tasks))
+    if tasks is None:
+        given = weights.tasks if isinstance(weights, Weights) else (objective.task for objective in objectives)
+        tasks = list(dict.fromkeys(given))
+    batch = _weightings(weights, tasks)
     results = []
     for index, model in enumerate(models):
         results.append(evaluate_one(model, evaluator, objectives))
         on_result(index, results[-1])
     if len(results) != len(batch):
         raise DataError(f"{len(results)} models but {len(batch)} weightings: give one weighting per model")
-    values = np.stack([result.values for result in results])
-    stderr = np.stack([result.stderr for result in results])
+    values = np.array([result.values for result in results]).reshape(len(results), len(objectives))
+    stderr = np.array([result.stderr for result in results]).reshape(len(results), len(objectives))
     return Scores(tuple(tasks), batch, values, stderr, tuple(objectives), (origin,) * len(results))
 
 
@@ -98,6 +100,16 @@ def standard_error(scores: np.ndarray) -> float:
     return float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
 
 
+def _weightings(weights: Any, tasks: Sequence[str]) -> np.ndarray:
+    """`[N, T]` in the order of `tasks`; arrays may hold coefficients of any sign."""
+    if isinstance(weights, Weights):
+        return Weights.of(weights, tasks, on_simplex=False).batch
+    try:
+        return np.asarray(weights, float).reshape(-1, len(tasks))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"weights must be an array [models, {len(tasks)} tasks], got {weights!r:.80}") from error
+
+
 def _as_metrics(returned: PerExample, task: str) -> Mapping[str, np.ndarray]:
     metrics = returned if isinstance(returned, Mapping) else {"": returned}
     if not metrics:
@@ -107,6 +119,8 @@ def _as_metrics(returned: PerExample, task: str) -> Mapping[str, np.ndarray]:
 
 def _as_scores(values: Any, task: str, metric: str) -> np.ndarray:
     what = f"{metric or 'score'} of task {task!r}"
+    if values is None:
+        raise EvaluationError(f"the evaluator returned nothing as the {what}: return one score per example, [n]")
     try:
         array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values, float)
     except (TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from paretomerge.errors import WeightsError
 from paretomerge.merging.base import Domain, Inputs
 from paretomerge.merging.linear import combine_block, floating_blocks
 
@@ -31,4 +32,7 @@ class Averaging:
 
     def merge_block(self, state: Inputs, values: Tensor, block: str) -> dict[str, Tensor]:
         """`values [K, T] @ tensors [T, n]`, divided by the sum of the weights."""
-        return {block: combine_block(state, values / values.sum(-1, keepdim=True), block)}
+        totals = values.sum(-1, keepdim=True)
+        if not (totals > 0).all():
+            raise WeightsError("every weight is zero: averaging needs a positive weight on at least one task")
+        return {block: combine_block(state, values / totals, block)}

@@ -76,11 +76,12 @@ def collect_inputs(
     """
     if not posteriors:
         raise PosteriorError("nothing to merge: give at least one task → posterior or checkpoint")
-    coerced = {task: given if isinstance(given, Posterior) else Isotropic(given) for task, given in posteriors.items()}
+    coerced = {task: _as_posterior(given, f"task {task!r}") for task, given in posteriors.items()}
     first, *others = coerced.values()
     for other in others:
         first.require_same_kind(other)
     if prior is not None:
+        prior = _as_posterior(prior, "the prior")
         first.require_same_kind(prior)
     shapes = dict(first.specs)
     if base is not None:
@@ -137,6 +138,18 @@ def collect_merged(inputs: Inputs, weights: Any, rule: MergeRule) -> dict[str, T
     count = len(next(iter(ordered.values())))
     split = [{name: tensor[k].clone() for name, tensor in ordered.items()} for k in range(count)]
     return split[0] if is_single(weights) else split
+
+
+def _as_posterior(given: Posterior | Params, whose: str) -> Posterior:
+    if isinstance(given, Mapping):
+        return Isotropic(given)
+    # Not isinstance(given, Posterior): Python 3.11 would evaluate every property of the protocol, the mean included.
+    if not hasattr(type(given), "natural"):
+        raise PosteriorError(
+            f"{whose} is given as {type(given).__name__}: give a posterior, or parameters (a mapping name → tensor, or "
+            "what open_checkpoint returns)"
+        )
+    return given
 
 
 def _require_covers(base: Params, specs: Mapping[str, TensorSpec]) -> None:

@@ -54,7 +54,9 @@ class PosteriorMerge:
         if state.prior is not None:
             # The prior is one more posterior, with weight 1 - a.
             members.append(state.prior)
-            values = torch.cat([values, 1 - values.sum(-1, keepdim=True)], dim=1)
+            rest = 1 - values.sum(-1, keepdim=True)
+            # On the simplex the prior cancels: a rounding error must not stand in for it.
+            values = torch.cat([values, torch.where(rest.abs() > 1e-12, rest, 0.0)], dim=1)
         naturals = [member.natural(block) for member in members]
         solve = solve_elementwise if isinstance(naturals[0], Elementwise) else solve_matrix
         return solve(naturals, values)  # type: ignore[arg-type]
@@ -68,18 +70,19 @@ def solve_elementwise(naturals: Sequence[Elementwise], values: Tensor) -> Tensor
     if naturals[0].precision.ndim == 0 and len(shape) > 0:
         strengths = values * torch.stack([natural.precision for natural in naturals])
         total = strengths.sum(-1, keepdim=True)
-        _require_positive(total)
-        return ((strengths / total) @ means).reshape(-1, *shape)
+        _require_positive(total > 0)
+        return ((strengths / total) @ means).reshape(len(values), *shape)
     precisions = torch.stack([natural.precision.reshape(-1).expand_as(means[0]) for natural in naturals])
     # Common scale per element: tiny precisions (1e-20 is normal in float32 Fishers) must not underflow.
     scale = precisions.amax(0)
     precisions = precisions / torch.where(scale > 0, scale, 1.0)
     total = values @ precisions
-    _require_nonnegative(total)
+    # Only a prior with negative weight can take precision away.
+    _require_positive((total > 0) | (scale <= 0) | (values >= 0).all(-1, keepdim=True))
     weighted = values @ (precisions * means)
     informed = total > 0
     fallback = values @ means
-    return torch.where(informed, weighted / torch.where(informed, total, 1.0), fallback).reshape(-1, *shape)
+    return torch.where(informed, weighted / torch.where(informed, total, 1.0), fallback).reshape(len(values), *shape)
 
 
 def solve_matrix(naturals: Sequence[Matrix], values: Tensor) -> Tensor:
@@ -94,15 +97,9 @@ def solve_matrix(naturals: Sequence[Matrix], values: Tensor) -> Tensor:
     return torch.stack(solutions)
 
 
-def _require_positive(total: Tensor) -> None:
-    if not (total > 0).all():
+def _require_positive(positive: Tensor) -> None:
+    if not positive.all():
         raise PosteriorError(
             "the merged precision is not positive: with weights that sum to more than one, every task must be at "
             "least as precise as the prior"
         )
-
-
-def _require_nonnegative(total: Tensor) -> None:
-    # Rounding of an exact cancellation leaves values of the size of the dtype's resolution.
-    if (total < -1e-5).any():
-        _require_positive(total)

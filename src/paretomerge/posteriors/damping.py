@@ -40,6 +40,8 @@ def damp(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Post
     """
     if not relative >= 0:
         raise PosteriorError(f"damping must be >= 0, got {relative}")
+    if not curvatures:
+        raise PosteriorError("no curvature to damp: give at least one task")
     first = next(iter(curvatures.values()))
     if isinstance(first, Product):
         damped = {part: damp(_parts(curvatures, part), relative) for part in first.parts}

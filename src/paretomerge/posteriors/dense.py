@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import (
     Matrix,
     Posterior,
@@ -73,8 +74,13 @@ class Dense:
         return self.layout.unflatten(solution)
 
     def require_same_kind(self, other: Posterior) -> None:
-        """Same family, names, shapes and order."""
+        """Same family, names, shapes and order: the order says which row of the precision is which parameter."""
         require_same_specs(self, other)
+        if list(self.specs) != list(other.specs):
+            raise PosteriorError(
+                "dense posteriors list their parameters in different orders, so the rows of their precisions mean "
+                "different parameters: build them with the same order of names"
+            )
 
     def energy(self, params: Params) -> float:
         """`½θᵀHθ - (Hm)ᵀθ`."""

@@ -116,8 +116,11 @@ class Subspace:
         """Same family, and the very same coordinates: origin and basis are shared or equal."""
         require_same_specs(self, other)
         assert isinstance(other, Subspace)
-        same = self.basis is other.basis or self._frame_digest == other._frame_digest
-        if not same:
+        shared = self.basis is other.basis and all(
+            tensor is other.origin[name] or torch.equal(tensor, other.origin[name])
+            for name, tensor in self.origin.items()
+        )
+        if not shared and self._frame_digest != other._frame_digest:
             raise PosteriorError(
                 "subspace posteriors with different origins or bases cannot be merged: their coordinates mean "
                 "different things. Fit all tasks in one basis"

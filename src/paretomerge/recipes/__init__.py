@@ -1,6 +1,6 @@
 """Recipes: YAML to validated settings, and names to methods."""
 
-from paretomerge.recipes.load import digest_recipe, dump_recipe, load_function, load_recipe, parse_recipe
+from paretomerge.recipes.load import digest_recipe, dump_recipe, load_function, load_recipe, parse_recipe, read_source
 from paretomerge.recipes.methods import TABLES, method
 from paretomerge.recipes.schema import Recipe, TaskSection
 
@@ -14,4 +14,5 @@ __all__ = [
     "load_recipe",
     "method",
     "parse_recipe",
+    "read_source",
 ]

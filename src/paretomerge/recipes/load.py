@@ -71,14 +71,30 @@ def load_function(reference: str) -> Callable[..., Any]:
     where, _, name = reference.rpartition(":")
     if not where or not name:
         raise RecipeError(f"{reference!r} names no function: write file.py:function or package.module:function")
-    try:
-        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except ImportError as error:
-        raise RecipeError(f"cannot import {where!r}: {error}") from error
+    module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
     function = getattr(module, name, None)
     if not callable(function):
         raise RecipeError(f"{where!r} has no function {name!r}{nearest(name, dir(module))}")
     return function
+
+
+def read_source(reference: str) -> bytes:
+    """The source behind `path/to/file.py:name` or `package.module:name`; empty where there is none."""
+    where = reference.rpartition(":")[0]
+    path = Path(where)
+    if not where.endswith(".py"):
+        found = importlib.util.find_spec(where)
+        path = Path(found.origin or "") if found is not None else Path()
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _import_module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise RecipeError(f"cannot import {name!r}: {error}") from error
+    except Exception as error:
+        raise RecipeError(f"{name} raised {type(error).__name__} when it was imported: {error}") from error
 
 
 def _import_file(path: Path) -> Any:
@@ -101,7 +117,7 @@ def _import_file(path: Path) -> Any:
 
 def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     def absolute(path: str) -> str:
-        return str(folder / path)
+        return str(folder / Path(path).expanduser())
 
     def reference(text: str | None) -> str | None:
         is_file = text is not None and ".py:" in text

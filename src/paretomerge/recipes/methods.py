@@ -11,7 +11,9 @@ from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds
 from paretomerge.curvature import FitDense, FitDiagonal, FitIsotropic, FitSubspace
@@ -47,7 +49,9 @@ def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> 
     Raises:
         RecipeError: an unknown name or setting, with the nearest known one.
     """
-    table = {**_plugins().get(kind, {}), **TABLES[kind]}
+    table = TABLES[kind]
+    if name not in table:
+        table = {**_plugins().get(kind, {}), **table}
     if name not in table:
         raise RecipeError(f"unknown {kind} {name!r}{nearest(name, table)}: one of {', '.join(table)}")
     chosen = table[name]
@@ -58,6 +62,8 @@ def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> 
                 f"{kind} {name!r} has no setting {key!r}{nearest(key, known)}: its settings are "
                 f"{', '.join(known) or '(none)'}"
             )
+    for key, value in (settings or {}).items():
+        _require_type(chosen, key, value, f"{kind} {name!r}")
     try:
         return chosen(**(settings or {}))
     except TypeError as error:
@@ -74,6 +80,25 @@ def nearest(name: str, known: Any) -> str:
 def _plugins() -> dict[str, dict[str, type]]:
     found: dict[str, dict[str, type]] = {}
     for entry in entry_points(group="paretomerge.methods"):
-        for kind, table in entry.load()().items():
-            found.setdefault(kind, {}).update(table)
+        try:
+            for kind, table in entry.load()().items():
+                found.setdefault(kind, {}).update(table)
+        except Exception as error:
+            raise RecipeError(
+                f"the plugin {entry.name!r} ({entry.value}) cannot be loaded, {type(error).__name__}: {error}. "
+                "Repair or uninstall it"
+            ) from error
     return found
+
+
+def _require_type(chosen: type, key: str, value: Any, what: str) -> None:
+    """Raise `RecipeError` when a setting has a type that the method's own annotation excludes."""
+    try:
+        expected: TypeAdapter[Any] = TypeAdapter(get_type_hints(chosen)[key])
+    except (PydanticUserError, NameError, TypeError):
+        return  # an annotation that only a type checker understands
+    try:
+        expected.validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise RecipeError(f"{what}: the setting {key!r} cannot be {value!r}: {reason}") from error

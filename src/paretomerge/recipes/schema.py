@@ -76,6 +76,8 @@ class TrainingSection(_Section):
     warmup: float = Field(default=0.05, ge=0, le=1)
     final_rate: float = Field(default=0.0, ge=0, le=1)
     max_norm: float | None = None
+    mix: Literal["equal", "proportional"] = "equal"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Recipe(_Section):

@@ -7,11 +7,12 @@ from paretomerge.reports.bundle import ReportPaths, report
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.figure import draw_front
 from paretomerge.reports.page import write_page
-from paretomerge.reports.tables import ledger_table, markdown_table, methods_table, scores_table
+from paretomerge.reports.tables import compact_table, ledger_table, markdown_table, methods_table, scores_table
 
 __all__ = [
     "ReportData",
     "ReportPaths",
+    "compact_table",
     "draw_front",
     "ledger_table",
     "markdown_table",

@@ -55,6 +55,41 @@ def ledger_rows(ledger: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any
     ]
 
 
+def compact_table(
+    columns: Sequence[tuple[str, Sequence[str]]], title: str, left: int = 0, styles: Sequence[str] = ()
+) -> Table:
+    """Cells as they are, in as little width as they need: numbers are never broken or cut at 80 columns.
+
+    Args:
+        columns: headers and cells; both may hold line breaks.
+        title: above the table.
+        left: how many columns, from the first, are text: left-aligned, and wrapped where width is short. All others
+            are right-aligned, and only their headers wrap.
+        styles: of each row.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for number, (header, cells) in enumerate(columns):
+        if number < left:
+            table.add_column(Text(header), overflow="fold")
+        else:
+            width = max((len(line) for cell in cells for line in cell.split("\n")), default=0)
+            table.add_column(Text(header), justify="right", overflow="fold", min_width=width)
+    for number, row in enumerate(zip(*(cells for _, cells in columns), strict=True)):
+        table.add_row(*map(Text, row), style=styles[number] if styles else None)
+    return table
+
+
 def _rich(columns: Sequence[Column], title: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

@@ -47,14 +47,15 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Whether a run was started here."""
-        return self.recipe.is_file()
+        """Whether a run was started here; a recipe alone is just a recipe."""
+        return self.recipe.is_file() and self.journal.is_file()
 
     def require(self) -> RunFolder:
         """Itself, or `InputError` when no run was started here."""
         if not self.is_run:
             raise InputError(
-                f"{self.path} is not a run folder (it has no {RECIPE_NAME}): start one with  paretomerge fit RECIPE"
+                f"{self.path} is not a run folder (one has {RECIPE_NAME} and {JOURNAL_NAME}): start one with  "
+                "paretomerge fit RECIPE"
             )
         return self
 
@@ -88,8 +89,6 @@ def list_runs(directory: Path) -> list[RunSummary]:
 
 
 def _summarise(folder: RunFolder) -> RunSummary:
-    if not folder.journal.exists():
-        return RunSummary(str(folder.path), 0, 0, 0.0, ())
     with folder.open_journal() as journal:
         costs = journal.ledger()
         return RunSummary(

@@ -37,9 +37,13 @@ class Journal:
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._migrate()
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=FULL")
+                self._migrate()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def __enter__(self) -> Journal:
         """For `with`."""
@@ -59,10 +63,10 @@ class Journal:
             row = self._connection.execute(
                 'SELECT "values", stderr, examples FROM evaluations WHERE key = ?', (key,)
             ).fetchone()
+            blobs = self._connection.execute("SELECT objective, scores FROM examples WHERE key = ?", (key,)).fetchall()
         if row is None:
             return None
         layout = json.loads(row[2])
-        blobs = self._connection.execute("SELECT objective, scores FROM examples WHERE key = ?", (key,)).fetchall()
         stored = {name: np.frombuffer(blob, dtype=np.float64).copy() for name, blob in blobs}
         examples = {name: stored[name] for name in layout}
         return Evaluation(np.array(json.loads(row[0])), np.array(json.loads(row[1])), examples)
@@ -141,10 +145,12 @@ class Journal:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk makes SQLite roll back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class Fitted:
             split=self.method.split,
             damping=self.damping,
             seed=self.study.recipe.seed,
+            data=_data_digest(self.study, self.method),
         )
 
 
@@ -69,7 +71,12 @@ def fit_run(study: Study, progress: Progress = silent) -> Fitted:
     preview = PreviewMethod(recipe.posterior.family, fit_method, rule, strengths, split=recipe.posterior.split)
     with study.folder.open_journal() as journal:
         key = evaluation_key(
-            checkpoints=study.digests, fit=repr(fit_method), split=preview.split, seed=recipe.seed, what="curvature"
+            checkpoints=study.digests,
+            fit=repr(fit_method),
+            split=preview.split,
+            seed=recipe.seed,
+            data=_data_digest(study, preview),
+            what="curvature",
         )
         curvatures = _stored(study, journal, key, preview)
         if curvatures is None:
@@ -79,12 +86,22 @@ def fit_run(study: Study, progress: Progress = silent) -> Fitted:
     return Fitted(study, preview, curvatures, damping)
 
 
+def _data_digest(study: Study, preview: PreviewMethod) -> str | None:
+    """The problem whose curvature was measured; nothing for isotropic posteriors, which read no data."""
+    if isinstance(preview.fit, FitIsotropic):
+        return None
+    study.require_problem(f"a {preview.fit.family} posterior")
+    return study.problem_digest(preview.split)
+
+
 def _measure(study: Study, journal: Journal, key: str, preview: PreviewMethod, progress: Progress) -> Curvatures:
     if isinstance(preview.fit, FitIsotropic):
         return fit_curvatures(_no_problem(study), study.base, study.finetunes, preview.fit)
     problem = study.require_problem(f"a {preview.fit.family} posterior")
     base, finetunes = dict(study.base), {task: dict(finetune) for task, finetune in study.finetunes.items()}
     curvatures = fit_curvatures(problem, base, finetunes, preview.fit, preview.split, study.recipe.seed, progress)
+    # While files of another fit are being replaced, no fact may vouch for them.
+    journal.note("curvature", None)
     for task, posterior in curvatures.bare.items():
         save_posterior(study.folder.posteriors / f"{_file_name(study, task)}.safetensors", posterior)
     facts = {task: [loss.offset, loss.examples] for task, loss in curvatures.losses.items()}
@@ -141,8 +158,9 @@ def _damping(
     if fact and fact["key"] == choice_key:
         return float(fact["value"])
     problem = study.require_problem("choosing the damping on validation data")
+    started = time.perf_counter()
     damping, evaluations = choose_strength(problem, study.base, study.finetunes, preview, curvatures, progress)
-    journal.charge("damping", Ledger(evaluations=evaluations))
+    journal.charge("damping", Ledger(evaluations=evaluations, seconds=time.perf_counter() - started))
     journal.note("damping", {"key": choice_key, "value": damping, "candidates": list(preview.strengths)})
     return damping
 

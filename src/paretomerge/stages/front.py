@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from paretomerge.errors import RecipeError
 from paretomerge.fronts import estimate_front
+from paretomerge.recipes import digest_recipe
+from paretomerge.recipes.methods import nearest
 from paretomerge.runs import evaluation_key
 from paretomerge.stages.fit import Fitted, fit_run
 from paretomerge.stages.scoring import Progress, score_models, silent
@@ -36,15 +39,20 @@ def estimate_run_front(study: Study, progress: Progress = silent) -> EstimatedFr
     """Evaluate the budget's merged models (only those not yet in the journal), fit the surrogate, keep the front.
 
     With a budget of zero evaluations the posteriors' own predicted losses are the front.
+
+    Raises:
+        RecipeError: a metric that no objective has.
     """
     recipe = study.recipe
+    _require_metric(study)
     fitted = fit_run(study, progress)
     weights = simplex_design(len(study.tasks), recipe.front.evaluations)
     scores = score_merged(study, fitted, weights, recipe.front.split, "front", progress)
-    surrogate = fit_surrogate(_of_metric(scores, recipe.front.metric), _surrogate(study, fitted))
+    traded = _of_metric(scores, recipe.front.metric)
+    surrogate = fit_surrogate(traded, _surrogate(study, fitted, traded))
     front = estimate_front(surrogate, simplex_grid(len(study.tasks), recipe.front.divisions))
     with study.folder.open_journal() as journal:
-        journal.note("front", front_as_dict(front))
+        journal.note("front", {"recipe": digest_recipe(recipe), **front_as_dict(front)})
         journal.note("scores", scores_as_dict(scores))
         journal.note("surrogate", {"quality": _plain(surrogate.fit_quality), "warnings": list(surrogate.warnings)})
     return EstimatedFront(front, scores, surrogate)
@@ -122,9 +130,21 @@ def scores_from_dict(stored: dict[str, Any]) -> Scores:
     )
 
 
-def _surrogate(study: Study, fitted: Fitted) -> Surrogate:
-    informed = study.recipe.front.surrogate == "informed" and fitted.curvatures.losses
+def _surrogate(study: Study, fitted: Fitted, scores: Scores) -> Surrogate:
+    # Predicted losses are one per task, in the order of the tasks; other objectives have no partner among them.
+    has_partners = tuple(objective.task for objective in scores.objectives) == study.tasks
+    informed = study.recipe.front.surrogate == "informed" and fitted.curvatures.losses and has_partners
     return PosteriorInformed(fitted.predicted_losses) if informed else Quadratic(allow_underdetermined=True)
+
+
+def _require_metric(study: Study) -> None:
+    """Refuse an unknown metric before anything is evaluated; a custom evaluator may go without the default one."""
+    wanted, known = study.recipe.front.metric, dict.fromkeys(objective.metric for objective in study.objectives)
+    if wanted not in known and not (study.recipe.evaluator and wanted == "loss"):
+        raise RecipeError(
+            f"front.metric: no objective has the metric {wanted!r}{nearest(wanted, known)}; the metrics are "
+            f"{', '.join(map(repr, known))}"
+        )
 
 
 def _of_metric(scores: Scores, metric: str) -> Scores:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint, write_checkpoint
-from paretomerge.errors import InputError
+from paretomerge.errors import CheckpointError, InputError
 from paretomerge.merging import MergeRule, PosteriorMerge, collect_inputs, merge_blocks
 from paretomerge.types import TensorSpec
 
@@ -109,9 +109,17 @@ def _config_text(base: Checkpoint, dtype: str | None) -> dict[str, str]:
         return {}
     for file in base.side_files:
         if file.name == "config.json":
-            config = json.loads(file.read_text(encoding="utf-8"))
-            for key in ("dtype", "torch_dtype"):
-                if key in config:
-                    config[key] = dtype
-            return {"config.json": json.dumps(config, indent=2) + "\n"}
+            try:
+                config = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise CheckpointError(f"{file} cannot be read as JSON: {error}. Repair it or copy it again") from error
+            return {"config.json": json.dumps(_with_dtype(config, dtype), indent=2) + "\n"}
     return {}
+
+
+def _with_dtype(config: Any, dtype: str) -> Any:
+    """The same configuration with another dtype, also in its parts (`text_config`, `vision_config`)."""
+    if not isinstance(config, dict):
+        return config
+    named = ("dtype", "torch_dtype")
+    return {key: dtype if key in named else _with_dtype(value, dtype) for key, value in config.items()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from paretomerge.recipes import digest_recipe
 from paretomerge.reports import ReportData, ReportPaths
 from paretomerge.reports import report as write_report
-from paretomerge.stages.decide import front_of
+from paretomerge.stages.decide import chosen_id, front_of
 from paretomerge.stages.front import scores_from_dict
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
@@ -19,13 +20,13 @@ def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
     with study.folder.open_journal() as journal:
         parts = [_predicted(front), scores_from_dict(journal.fact("scores"))]
         verification = journal.fact("verification")
-        if verification:
+        if verification and verification.get("recipe") == digest_recipe(study.recipe):
             parts += [scores_from_dict(verification["previews"]), scores_from_dict(verification["truths"])]
-        choice, damping, surrogate = journal.fact("choice"), journal.fact("damping"), journal.fact("surrogate")
+        damping, surrogate = journal.fact("damping"), journal.fact("surrogate")
         ledger = {stage: asdict(cost) for stage, cost in journal.ledger().items()}
     names = [objective.name for objective in front.objectives]
     scores = Scores.concatenate([_columns(part, names) for part in parts if len(part)])
-    recipe = study.recipe
+    recipe, chosen = study.recipe, chosen_id(study)
     notes = {
         "posterior": f"{recipe.posterior.family} {recipe.posterior.settings}",
         "rule": recipe.rule.name,
@@ -38,7 +39,7 @@ def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
         objectives=front.objectives,
         scores=scores,
         front=front,
-        choice=front[choice["point"]] if choice else None,
+        choice=None if chosen is None else front[chosen],
         ledger=ledger,
         warnings=surrogate["warnings"] if surrogate else (),
         notes=notes,

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint
-from paretomerge.errors import RecipeError
+from paretomerge.checkpoints.atomic import write_text
+from paretomerge.errors import ParetomergeError, RecipeError
 from paretomerge.evaluation import Evaluator, SupervisedEvaluator, supervised_objectives
-from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_function, load_recipe
+from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_function, load_recipe, read_source
 from paretomerge.runs import RunFolder
 from paretomerge.types import Objective, Problem, Split
 
@@ -70,12 +71,25 @@ class Study:
         return SupervisedEvaluator(self.require_problem("evaluation"), split)
 
     def evaluator_digest(self, split: Split) -> str:
-        """What the evaluator depends on: its source, or the examples of the split."""
+        """What the evaluator depends on: its source, or the problem's source and examples of the split."""
         if self.recipe.evaluator:
-            path = Path(self.recipe.evaluator.rpartition(":")[0])
-            content = path.read_bytes() if path.is_file() else b""
-            return hashlib.sha256(self.recipe.evaluator.encode() + content).hexdigest()
-        return _digest_examples(self.require_problem("evaluation"), split)
+            source = self.recipe.evaluator.encode() + read_source(self.recipe.evaluator)
+            return hashlib.sha256(source).hexdigest()
+        return self.problem_digest(split)
+
+    def problem_digest(self, split: Split) -> str:
+        """What curvature, losses and trainings depend on: the problem's source and the examples of a split."""
+        problem = self.require_problem("this")
+        if split not in self._problem_digests:
+            digest = hashlib.sha256(f"{problem.likelihood}|{self.recipe.problem}|".encode())
+            digest.update(read_source(self.recipe.problem) if self.recipe.problem else b"")
+            digest.update(_digest_examples(problem, split).encode())
+            self._problem_digests[split] = digest.hexdigest()
+        return self._problem_digests[split]
+
+    @cached_property
+    def _problem_digests(self) -> dict[Split, str]:
+        return {}
 
     def check(self) -> Alignment:
         """Pre-flight: everything that does not fit, at once."""
@@ -90,8 +104,10 @@ def open_study(recipe_or_run: str | os.PathLike[str] | Recipe, out: str | os.Pat
         out: the run folder; by default the recipe's name with `-run`, beside it.
 
     Raises:
-        RecipeError: a recipe that does not parse, or a run folder that belongs to another recipe.
+        RecipeError: a recipe that does not parse, a run folder that belongs to another recipe, or a problem function
+            that raises or returns something else.
         CheckpointError: a checkpoint that cannot be opened.
+        StorageError: the disk refused.
     """
     recipe, folder = _locate(recipe_or_run, out)
     problem = _load_problem(recipe)
@@ -109,24 +125,32 @@ def _locate(recipe_or_run: Any, out: Any) -> tuple[Recipe, RunFolder]:
     path = Path(recipe_or_run)
     if path.is_dir():
         folder = RunFolder(path).require()
+        if out is not None and Path(out).resolve() != path.resolve():
+            raise RecipeError(f"{path} is a run already, so --out cannot move it: give its recipe for a new run")
         return load_recipe(folder.recipe), folder
     return load_recipe(path), RunFolder(Path(out) if out is not None else path.with_name(path.stem + "-run"))
 
 
 def _claim(folder: RunFolder, recipe: Recipe) -> None:
     """Write the recipe into a new run folder, or check that an old one follows the same recipe."""
-    if folder.is_run:
-        if digest_recipe(load_recipe(folder.recipe)) != digest_recipe(recipe):
-            raise RecipeError(
-                f"{folder.path} holds a run of another recipe: give another folder with --out, or edit "
-                f"{folder.recipe} itself (what was measured stays; only what changed is measured again)"
-            )
-        return
+    held = load_recipe(folder.recipe) if folder.recipe.is_file() else None
+    if held is not None and digest_recipe(held) != digest_recipe(recipe) and not _may_replace(folder, held):
+        raise RecipeError(
+            f"{folder.path} holds a run of another recipe: give another folder with --out, or edit "
+            f"{folder.recipe} itself (what was measured stays; only what changed is measured again)"
+        )
     with folder.open_journal():
         pass
-    temporary = folder.recipe.with_suffix(".tmp")
-    temporary.write_text(dump_recipe(recipe), encoding="utf-8")
-    os.replace(temporary, folder.recipe)
+    if held is None or digest_recipe(held) != digest_recipe(recipe):
+        write_text(folder.recipe, dump_recipe(recipe))
+
+
+def _may_replace(folder: RunFolder, held: Recipe) -> bool:
+    """Whether a run stopped before it measured anything (a typo, say), and its recipe is no file of the user's."""
+    if not folder.is_run or folder.recipe.read_text(encoding="utf-8") != dump_recipe(held):
+        return False
+    with folder.open_journal() as journal:
+        return not (journal.count() or journal.ledger())
 
 
 def _load_problem(recipe: Recipe) -> Problem | None:
@@ -134,7 +158,12 @@ def _load_problem(recipe: Recipe) -> Problem | None:
         return None
     function = load_function(recipe.problem)
     data = {task: section.data for task, section in recipe.tasks.items() if section.data is not None}
-    problem = function(data) if data else function()
+    try:
+        problem = function(data) if data else function()
+    except ParetomergeError:
+        raise
+    except Exception as error:
+        raise RecipeError(f"{recipe.problem} raised {type(error).__name__} when it was called: {error}") from error
     if not isinstance(problem, Problem):
         raise RecipeError(f"{recipe.problem} returned {type(problem).__name__}, not a paretomerge Problem")
     missing = [task for task in recipe.tasks if task not in problem.tasks]

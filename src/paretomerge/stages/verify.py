@@ -11,8 +11,9 @@ import numpy as np
 from paretomerge.checkpoints import open_checkpoint, write_params
 from paretomerge.errors import InputError
 from paretomerge.fronts import PreviewQuality, compare_preview
+from paretomerge.recipes import digest_recipe
 from paretomerge.runs import Journal, evaluation_key
-from paretomerge.stages.decide import front_of
+from paretomerge.stages.decide import chosen_id, front_of
 from paretomerge.stages.fit import fit_run
 from paretomerge.stages.front import score_merged, scores_as_dict
 from paretomerge.stages.scoring import Progress, score_models, silent
@@ -52,13 +53,19 @@ def verify_run(study: Study, points: int = 3, progress: Progress = silent) -> Ve
         raise InputError(f"verify needs at least one point, got {points}")
     problem = study.require_problem("joint finetuning")
     fitted = fit_run(study, progress)
-    weights = spread_points(front_of(study, progress), points, _chosen(study))
+    weights = spread_points(front_of(study, progress), points, chosen_id(study))
     previews = score_merged(study, fitted, weights, "test", "verify", progress)
     recipe = TrainingRecipe(**study.recipe.training.model_dump())
     evaluator = study.evaluator_digest("test")
     keys = [
         evaluation_key(
-            base=study.digests["base"], recipe=asdict(recipe), weights=row, evaluator=evaluator, trained=True
+            base=study.digests["base"],
+            recipe=asdict(recipe),
+            weights=row,
+            seed=study.recipe.seed,
+            data=study.problem_digest("training"),
+            evaluator=evaluator,
+            trained=True,
         )
         for row in weights
     ]
@@ -81,7 +88,7 @@ def verify_run(study: Study, points: int = 3, progress: Progress = silent) -> Ve
             progress,
         )
         verification = Verification(previews, truths, qualities(previews, truths))
-        journal.note("verification", verification.as_dict())
+        journal.note("verification", {"recipe": digest_recipe(study.recipe), **verification.as_dict()})
     return verification
 
 
@@ -101,12 +108,6 @@ def spread_points(front: Front, count: int, first: int | None = None) -> np.ndar
         distance = np.linalg.norm(front.weights[:, None] - known[None], axis=2).min(axis=1)
         chosen.append(front.weights[int(np.argmax(np.round(distance, 9)))])
     return np.array(chosen)
-
-
-def _chosen(study: Study) -> int | None:
-    with study.folder.open_journal() as journal:
-        fact = journal.fact("choice")
-    return int(fact["point"]) if fact else None
 
 
 def _trained(

@@ -5,9 +5,12 @@ from paretomerge.testing.laws import (
     batch_equals_single,
     blockwise_equals_whole,
     corner_returns_task,
+    dtypes_are_kept,
     equal_tasks_are_fixed,
     inputs_are_untouched,
+    no_weight_returns_base,
     order_does_not_matter,
+    weightless_task_is_absent,
 )
 from paretomerge.testing.problems import LinearRegressionTasks, random_params
 
@@ -17,8 +20,11 @@ __all__ = [
     "batch_equals_single",
     "blockwise_equals_whole",
     "corner_returns_task",
+    "dtypes_are_kept",
     "equal_tasks_are_fixed",
     "inputs_are_untouched",
+    "no_weight_returns_base",
     "order_does_not_matter",
     "random_params",
+    "weightless_task_is_absent",
 ]

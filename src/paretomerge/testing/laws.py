@@ -80,3 +80,28 @@ def blockwise_equals_whole(
     for name in names:
         part = merge_part(name, weights)
         assert_params_close({name: whole[name]}, {name: part[name]}, tolerance, f"block {name!r} by itself")
+
+
+def dtypes_are_kept(merge: Merger, weights: Any, like: Params) -> None:
+    """The merged model has the names, order, shapes and dtypes of `like`, and copies what is not floating-point."""
+    merged = merge(weights)
+    found, expected = ({n: (t.dtype, tuple(t.shape)) for n, t in params.items()} for params in (merged, like))
+    assert list(found.items()) == list(expected.items()), f"merged {found}, expected {expected}"
+    for name, tensor in like.items():
+        if not tensor.is_floating_point():
+            assert torch.equal(merged[name], tensor), f"{name!r} is not floating-point, but the merge changed it"
+
+
+def no_weight_returns_base(merge: Merger, tasks: Sequence[str], base: Params, tolerance: float) -> None:
+    """With weight zero on every task there is nothing but the prior: the base model comes back."""
+    assert_params_close(merge(dict.fromkeys(tasks, 0.0)), base, tolerance, "merge without any weight")
+
+
+def weightless_task_is_absent(
+    merge: Merger, merge_without: Merger, weights: Mapping[str, float], absent: str, tolerance: float
+) -> None:
+    """A task of weight zero might as well not have been given."""
+    rest = {task: weight for task, weight in weights.items() if task != absent}
+    total = sum(rest.values())
+    rest = {task: weight / total for task, weight in rest.items()}
+    assert_params_close(merge({**rest, absent: 0.0}), merge_without(rest), tolerance, f"weight zero on {absent}")

@@ -2,22 +2,24 @@
 
     L(θ) = Σ_t α_t · mean loss of task t
 
-Every step draws the same number of examples of every task with positive weight, so the gradient is unbiased for
-`∇L` whatever the sizes of the data sets. A corner of the simplex is a single-task finetune by the same recipe.
+Every step draws examples of every task with positive weight, as many as the recipe says, and weighs their means by
+`α`: the gradient is unbiased for `∇L` whatever the sizes of the data sets and the mix of the batch. A corner of the
+simplex is a single-task finetune by the same recipe.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from paretomerge.errors import TrainingError
 from paretomerge.training.examples import ExamplePool
+from paretomerge.training.inputs import join_inputs
 from paretomerge.training.recipe import TrainingRecipe
 from paretomerge.types import Ledger, Params, Problem, Weights, call_module, load_in_place
 
@@ -50,34 +52,33 @@ def finetune(
         on_step: called with the step and its loss.
 
     Raises:
-        TrainingError: the loss became NaN or infinite.
+        TrainingError: the loss or a parameter became NaN or infinite.
         WeightsError: weights outside the simplex, or for unknown tasks.
     """
     started = time.perf_counter()
     alpha = Weights.of(weights, problem.tasks).as_mapping()
-    module = problem.build().train()
-    load_in_place(module, start)
     pools = {
         task: ExamplePool(problem.batches(task, "training"), seed * 1009 + number)
         for number, task in enumerate(problem.tasks)
         if alpha[task] > 0
     }
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    counts = recipe.counts(alpha)
     history = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        module = problem.build().train()
+        load_in_place(module, start)
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         for step in range(recipe.steps):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * recipe.rate(step)
             optimizer.zero_grad(set_to_none=True)
-            loss = weighted_loss(module, pools, alpha, recipe.examples_per_task, problem.likelihood)
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                loss = weighted_loss(module, pools, alpha, counts, problem.likelihood)
             value = float(loss.detach())
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {value} at step {step} of {recipe.steps}: lower the learning rate "
-                    f"({recipe.learning_rate}) or clip gradients (max_norm)"
-                )
+            if not math.isfinite(value):
+                raise _diverged(f"the loss became {value} at step {step} of {recipe.steps}", recipe)
             loss.backward()
             if recipe.max_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.max_norm)
@@ -85,26 +86,38 @@ def finetune(
             history.append(value)
             on_step(step, value)
     params = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-    passes = recipe.steps * recipe.examples_per_task * len(pools)
+    # The last step's parameters were never run.
+    broken = [name for name, tensor in params.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise _diverged(f"{broken[0]!r} is not finite after {recipe.steps} steps", recipe)
+    passes = recipe.steps * sum(counts.values())
     return Finetuned(params, tuple(history), Ledger(1, passes, 0, time.perf_counter() - started))
 
 
+def _diverged(what: str, recipe: TrainingRecipe) -> TrainingError:
+    return TrainingError(
+        f"training diverged: {what}: lower the learning rate ({recipe.learning_rate:g}) or clip gradients (max_norm)"
+    )
+
+
 def weighted_loss(
-    module: nn.Module, pools: Mapping[str, ExamplePool], alpha: Mapping[str, float], count: int, likelihood: str
+    module: nn.Module,
+    pools: Mapping[str, ExamplePool],
+    alpha: Mapping[str, float],
+    counts: Mapping[str, int],
+    likelihood: str,
 ) -> Tensor:
-    """`Σ_t α_t · mean loss` over `count` fresh examples of every task, in one forward pass where shapes allow."""
-    drawn = {task: pool.draw(count) for task, pool in pools.items()}
-    weights = torch.cat([torch.full((len(targets),), alpha[task] / count) for task, (_, targets) in drawn.items()])
-    outputs = call_module(module, _join([inputs for inputs, _ in drawn.values()]))
+    """`Σ_t α_t · mean loss` over `counts[t]` fresh examples of every task, in one forward pass."""
+    drawn = {task: pool.draw(counts[task]) for task, pool in pools.items()}
+    weights = torch.cat(
+        [torch.full((counts[task],), alpha[task] / counts[task], dtype=torch.float64) for task in drawn]
+    )
+    outputs = call_module(module, join_inputs([inputs for inputs, _ in drawn.values()]))
+    # Reduced precision ends here: losses are summed in float32 or better.
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
     targets = torch.cat([targets for _, targets in drawn.values()])
     if likelihood == "categorical":
         losses = nn.functional.cross_entropy(outputs, targets, reduction="none")
     else:
         losses = 0.5 * (outputs - targets).square().sum(-1)
     return (losses * weights.to(losses.dtype)).sum()
-
-
-def _join(parts: list[Any]) -> Any:
-    if isinstance(parts[0], Mapping):
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    return torch.cat(parts)

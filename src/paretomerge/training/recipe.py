@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from paretomerge.errors import RecipeError
 
@@ -15,6 +17,10 @@ class TrainingRecipe:
     Args:
         steps: optimizer steps.
         examples_per_task: drawn for each task in each step; a task of weight zero is left out.
+        mix: `"equal"`: that many of every task; `"proportional"`: as many in all as `examples_per_task` of each task
+            would be, divided in proportion to the weights, so that every run costs the same. Both have the same mean
+            gradient.
+        precision: `"bfloat16"` runs the forward pass in mixed precision.
         learning_rate: the peak.
         weight_decay: decoupled, towards zero.
         warmup: fraction of the steps with rising learning rate.
@@ -29,6 +35,8 @@ class TrainingRecipe:
     warmup: float = 0.05
     final_rate: float = 0.0
     max_norm: float | None = None
+    mix: Literal["equal", "proportional"] = "equal"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -38,6 +46,27 @@ class TrainingRecipe:
             raise RecipeError(f"learning_rate must be positive, got {self.learning_rate}")
         if not (0 <= self.warmup <= 1 and 0 <= self.final_rate <= 1):
             raise RecipeError("warmup and final_rate are fractions between 0 and 1")
+        if self.mix not in ("equal", "proportional") or self.precision not in ("float32", "bfloat16"):
+            raise RecipeError(
+                f"mix is 'equal' or 'proportional', precision 'float32' or 'bfloat16'; got {self.mix!r}, "
+                f"{self.precision!r}"
+            )
+        if not 0 <= self.weight_decay < math.inf:
+            raise RecipeError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if self.max_norm is not None and not self.max_norm > 0:
+            raise RecipeError(f"max_norm must be positive, or absent for no clipping, got {self.max_norm}")
+
+    def counts(self, weights: Mapping[str, float]) -> dict[str, int]:
+        """Examples of each task with positive weight in one step.
+
+        >>> TrainingRecipe(examples_per_task=8, mix="proportional").counts({"a": 0.5, "b": 0.25, "c": 0.25})
+        {'a': 12, 'b': 6, 'c': 6}
+        """
+        total = self.examples_per_task * len(weights)
+        share = {task: total * weight for task, weight in weights.items() if weight > 0}
+        if self.mix == "equal":
+            return dict.fromkeys(share, self.examples_per_task)
+        return {task: max(1, round(count)) for task, count in share.items()}
 
     def rate(self, step: int) -> float:
         """Learning rate of step `step` (from 0), relative to the peak."""

@@ -2,7 +2,7 @@
 
 from paretomerge.types.front import Front, FrontPoint
 from paretomerge.types.ledger import Ledger
-from paretomerge.types.modules import call_module, load_in_place, outputs_of, require_fits
+from paretomerge.types.modules import call_module, load_in_place, outputs_of, require_fits, tied_names
 from paretomerge.types.objectives import Direction, Objective, from_minimised, to_minimised
 from paretomerge.types.params import Layout, Params, TensorSpec, compute_dtype, digest_params, spec_of
 from paretomerge.types.problem import Batch, Problem, Split
@@ -35,5 +35,6 @@ __all__ = [
     "require_tasks",
     "simplex_grid",
     "spec_of",
+    "tied_names",
     "to_minimised",
 ]

@@ -25,15 +25,23 @@ def outputs_of(returned: Any) -> Tensor:
 def load_in_place(module: nn.Module, params: Params) -> None:
     """Copy `params` into the module's own tensors; buffers that are missing stay as they are.
 
+    A tied parameter is written once, under its first name.
+
     Raises:
         AlignmentError: a parameter of the module is missing, has another shape, or is unknown to it.
     """
-    state = module.state_dict()
+    state, tied = module.state_dict(), tied_names(module)
     require_fits(params, module)
     with torch.no_grad():
         for name, tensor in state.items():
-            if name in params:
+            if name in params and name not in tied:
                 tensor.copy_(params[name])
+
+
+def tied_names(module: nn.Module) -> frozenset[str]:
+    """Second names of parameters that a module uses in two places, such as an output layer tied to the embedding."""
+    first = dict(module.named_parameters())
+    return frozenset(name for name, _ in module.named_parameters(remove_duplicate=False) if name not in first)
 
 
 def require_fits(params: Params, module: nn.Module) -> None:

@@ -47,7 +47,7 @@ class Scores:
         set_ = object.__setattr__
         set_(self, "tasks", tuple(self.tasks))
         set_(self, "objectives", tuple(self.objectives))
-        weights = np.array(self.weights, dtype=np.float64).reshape(-1, len(self.tasks))
+        weights = _checked_weights(self.weights, self.tasks)
         count = len(weights)
         values = _checked(self.values, (count, len(self.objectives)), "values")
         stderr = _checked(self.stderr, (count, len(self.objectives)), "stderr")
@@ -96,6 +96,13 @@ class Scores:
             first.objectives,
             tuple(word for part in parts for word in part.origin),
         )
+
+
+def _checked_weights(weights: Any, tasks: tuple[str, ...]) -> np.ndarray:
+    array = np.array(weights, dtype=np.float64)
+    if array.size and array.shape[-1] != len(tasks):
+        raise DataError(f"weights have shape {list(array.shape)}, expected [N, {len(tasks)}] (models × tasks)")
+    return _checked(array.reshape(-1, len(tasks)), (array.size // len(tasks), len(tasks)), "weights")
 
 
 def _checked(values: Any, shape: tuple[int, int], what: str) -> np.ndarray:

@@ -188,6 +188,8 @@ def _values_from(weights: Any, tasks: Sequence[str]) -> np.ndarray:
     if isinstance(weights, Mapping):
         require_tasks(list(weights), tasks)
         weights = [weights[task] for task in tasks]
+        if any(np.ndim(weight) for weight in weights):
+            raise WeightsError("a mapping gives one number per task; for several weightings give an array [K, T]")
     if hasattr(weights, "detach"):
         weights = weights.detach().cpu().numpy()
     return _checked_values(weights, tuple(tasks), "weights")
