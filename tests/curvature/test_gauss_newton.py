@@ -82,25 +82,26 @@ def test_where_outputs_are_linear_in_the_parameters_it_is_the_hessian(setup_of, 
     assert torch.allclose(found.curvature, hessian, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
 @pytest.mark.parametrize("grouping", ["model", "tensor"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_expansion_is_the_explicit_one_along_the_directions(setup_of, kind, grouping):
+def test_the_expansion_is_the_explicit_one_along_the_directions(setup_of, kind, grouping, mode):
     setup = setup_of(kind)
     basis = some_basis(setup, grouping)
     V = as_matrix(basis, setup.params)
     loss, gradient, curvature = explicit(setup, setup.model.trainable)
-    found = expand_in_subspace(setup.model, setup.params, basis, setup.batches)
+    found = expand_in_subspace(setup.model, setup.params, basis, setup.batches, mode=mode)
     assert found.loss == pytest.approx(float(loss), rel=1e-12)
     assert torch.allclose(found.gradient, V.T @ gradient, rtol=1e-9, atol=1e-12)
     assert torch.allclose(found.curvature, V.T @ curvature @ V, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("passes", [1, 3])
-def test_directions_per_pass_and_batches_change_nothing(setup_of, passes):
+@pytest.mark.parametrize("mode", ["forward", "reverse", "auto"])
+def test_batches_and_the_mode_change_nothing(setup_of, mode):
     setup = setup_of("mlp")
     basis = some_basis(setup, "model") + some_basis(setup, "tensor")
-    whole = expand_in_subspace(setup.model, setup.params, basis, setup.whole)
-    found = expand_in_subspace(setup.model, setup.params, basis, setup.batches, directions_per_pass=passes)
+    whole = expand_in_subspace(setup.model, setup.params, basis, setup.whole, mode="forward")
+    found = expand_in_subspace(setup.model, setup.params, basis, setup.batches, mode=mode)
     assert torch.allclose(found.curvature, whole.curvature, rtol=1e-10, atol=1e-13)
     assert torch.allclose(found.gradient, whole.gradient, rtol=1e-10, atol=1e-13)
 

@@ -19,7 +19,7 @@ def take_examples(batches: Iterable[Batch], limit: int | None = None) -> Iterato
     seen = 0
     for inputs, targets in batches:
         size = len(targets) if left is None else min(len(targets), left)
-        if size == 0:
+        if size <= 0:
             continue
         seen += size
         yield (inputs, targets) if size == len(targets) else (_cut(inputs, size), targets[:size])
@@ -28,7 +28,7 @@ def take_examples(batches: Iterable[Batch], limit: int | None = None) -> Iterato
             if left == 0:
                 return
     if not seen:
-        raise DataError("no examples to measure curvature on: the split is empty, or the limit is 0")
+        raise DataError("no examples to measure curvature on: the split is empty, or the limit is not positive")
 
 
 def _cut(inputs: Any, size: int) -> Any:

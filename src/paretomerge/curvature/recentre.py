@@ -13,7 +13,7 @@ from paretomerge.curvature.gauss_newton import expand_in_subspace
 from paretomerge.curvature.gradients import loss_gradient
 from paretomerge.curvature.predictor import LossModel, parameters_of
 from paretomerge.posteriors import Subspace, cholesky
-from paretomerge.types import Ledger, Params, Problem, Split
+from paretomerge.types import Ledger, Params, Problem, Split, Weights
 
 
 def recentre(
@@ -49,8 +49,13 @@ def recentre(
 
     Returns:
         The new coordinates `[D]`, and what it cost.
+
+    Raises:
+        WeightsError: weights that are negative, or not one per posterior.
+        PosteriorError: a weighted curvature that is singular; a positive `strength` cures it.
     """
     started = time.perf_counter()
+    alpha = Weights.of(weights, tuple(posteriors), on_simplex=False).as_mapping()
     module = problem.build()
     model = LossModel.of(module, problem.likelihood)
     state = parameters_of(base, module)
@@ -59,7 +64,7 @@ def recentre(
     for step in range(steps):
         progress(f"recentring step {step + 1} of {steps}")
         total, slope = torch.diag(strength), torch.zeros_like(coordinates)
-        for task, weight in zip(posteriors, weights, strict=True):
+        for task, weight in alpha.items():
             if weight == 0:
                 continue
             at = {**state, **frame.at(coordinates)}

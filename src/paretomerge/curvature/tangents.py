@@ -92,6 +92,8 @@ def _reverse(model: LossModel, params: Params, basis: Basis, inputs: Any, target
             jacobian = differentiate(leaves, map_inputs(inputs, lambda value, part=part: value[part]), targets[part])
         for name, used in touched.items():
             stacked = torch.stack([basis.directions[d][name].reshape(-1) for d in used]).to(outputs.dtype)
-            moved = jacobian[name].detach().flatten(2) @ stacked.T  # [B, C, used]
+            moved = (
+                jacobian[name].detach().reshape(*jacobian[name].shape[:2], stacked.shape[1]) @ stacked.T
+            )  # [B, C, used]
             tangents[torch.tensor(used), part] += moved.permute(2, 0, 1)
     return tangents

@@ -52,7 +52,10 @@ def parse_recipe(content: Any, source: str = "recipe", folder: Path | None = Non
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML; `parse_recipe(yaml.safe_load(dump_recipe(recipe)))` is the same recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    content = recipe.model_dump(mode="json")
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    # Rare characters (a next-line mark in a path) survive only when they are escaped.
+    return text if yaml.safe_load(text) == content else yaml.safe_dump(content, sort_keys=False)
 
 
 def digest_recipe(recipe: Recipe) -> str:

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from paretomerge.errors import RecipeError
+from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_function, load_recipe, parse_recipe, read_source
+
+MINIMAL = {"base": "b", "tasks": {"a": {"checkpoint": "c"}}, "problem": "p.py:f"}
+
+names = st.text(min_size=1, max_size=12)
+positive = st.floats(min_value=1e-12, max_value=1e12)
+scalars = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | names
+options = st.dictionaries(names, scalars | st.lists(scalars, max_size=3), max_size=3)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> dict[str, Any]:
+    """Any recipe, with every section present or absent."""
+    task = st.fixed_dictionaries({"checkpoint": names}, optional={"data": names})
+    posterior = st.fixed_dictionaries(
+        {},
+        optional={
+            "family": names,
+            "settings": options,
+            "split": st.sampled_from(["training", "validation"]),
+            "damping": st.just("validation") | st.none() | positive,
+            "dampings": st.lists(positive, min_size=1, max_size=3),
+        },
+    )
+    front = st.fixed_dictionaries(
+        {},
+        optional={
+            "evaluations": st.integers(0, 99),
+            "divisions": st.integers(1, 20),
+            "metric": names,
+            "surrogate": st.sampled_from(["informed", "quadratic"]),
+        },
+    )
+    training = st.fixed_dictionaries(
+        {}, optional={"steps": st.integers(1, 10**6), "learning_rate": positive, "max_norm": st.none() | positive}
+    )
+    objective = st.fixed_dictionaries(
+        {"name": names},
+        optional={"direction": st.sampled_from(["minimise", "maximise"]), "task": names, "bounds": st.just([0.0, None])},
+    )
+    return draw(
+        st.fixed_dictionaries(
+            {"base": names, "tasks": st.dictionaries(names, task, min_size=1, max_size=3), "problem": names},
+            optional={
+                "posterior": posterior,
+                "rule": st.fixed_dictionaries({}, optional={"name": names, "settings": options}),
+                "front": front,
+                "training": training,
+                "objectives": st.lists(objective, max_size=2),
+                "seed": st.integers(0, 2**31),
+                "max_distance": positive,
+            },
+        )
+    )
+
+
+@given(recipes())
+@example({**MINIMAL, "base": "models/\x85/modèle"})
+@settings(max_examples=40)
+def test_a_recipe_survives_the_round_trip_through_yaml(content: dict[str, Any]) -> None:
+    recipe = parse_recipe(content)
+    again = parse_recipe(yaml.safe_load(dump_recipe(recipe)))
+    assert again == recipe
+    assert digest_recipe(again) == digest_recipe(recipe)
+
+
+@given(recipes(), st.integers(0, 2**31))
+def test_another_recipe_has_another_digest(content: dict[str, Any], seed: int) -> None:
+    recipe = parse_recipe(content)
+    other = recipe.model_copy(update={"seed": seed})
+    assert (digest_recipe(other) == digest_recipe(recipe)) == (seed == recipe.seed)
+
+
+def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "base: models/base\ntasks: {a: {checkpoint: /elsewhere/a}, b: {checkpoint: ~/b}}\n"
+        "problem: code/p.py:f\nevaluator: package.module:score\nobjectives: [{name: a}]\n"
+    )
+    monkeypatch.chdir("/")
+    recipe = load_recipe(path)
+    assert recipe.base == str(tmp_path / "models/base")
+    assert recipe.tasks["a"].checkpoint == "/elsewhere/a"
+    assert recipe.tasks["b"].checkpoint == str(tmp_path / "home/b")
+    assert recipe.problem == f"{tmp_path}/code/p.py:f"
+    assert recipe.evaluator == "package.module:score"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"taskz": {}}, r"unknown key 'taskz' \(did you mean 'tasks'\?\); the keys here are base, tasks"),
+        ({"front": {"evaluation": 3}}, r"'front.evaluation' \(did you mean 'evaluations'\?\)"),
+        ({"tasks": {"a": {"chekpoint": "c"}}}, r"'tasks.a.chekpoint' \(did you mean 'checkpoint'\?\); .* checkpoint, data"),
+        ({"objectives": [{"name": "a", "metrik": "f1"}]}, r"'objectives.0.metrik' \(did you mean 'metric'\?\)"),
+        ({"tasks": {}}, "at least one task"),
+        ({"problem": None}, "give a problem .* or an evaluator"),
+        ({"evaluator": "e.py:f"}, "objectives: an evaluator needs a list of objectives"),
+        ({"front": {"evaluations": -1}}, "front.evaluations: .*greater than or equal to 0"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate: .*greater than 0"),
+        ({"tasks": {"a": "ft-a"}}, "tasks.a: "),
+        ({"base": 3}, "base: .*string"),
+    ],
+)
+def test_a_wrong_recipe_names_the_key(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe({**MINIMAL, **change})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base: [", "is not YAML"),
+        ("- a\n- b\n", "expected a mapping .* got list"),
+        ("", "expected a mapping .* got NoneType"),
+        ("base: !!python/object/apply:os.system ['true']", "is not YAML"),
+    ],
+)
+def test_what_is_no_recipe_is_said_so(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no recipe"):
+        load_recipe(tmp_path / "absent.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00base")
+    for path in (tmp_path, tmp_path / "binary.yaml"):
+        with pytest.raises(RecipeError, match="cannot read the recipe"):
+            load_recipe(path)
+
+
+def test_functions_come_from_files_and_modules(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("class Data: pass\n\ndef answer():\n    return 42\n")
+    assert load_function(f"{path}:answer")() == 42
+    assert load_function("math:floor")(2.7) == 2
+    # Registered under its own name, so that a process pool can find what it defines.
+    assert sys.modules[load_function(f"{path}:Data").__module__].Data
+
+
+def test_files_of_one_name_do_not_shadow_each_other(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(f"def who():\n    return {folder!r}\n")
+    functions = [load_function(f"{tmp_path / folder / 'mine.py'}:who") for folder in ("one", "two")]
+    assert [function() for function in functions] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reference", "message"),
+    [
+        (None, "{}", "names no function: write file.py:function"),
+        (None, "{}:", "names no function"),
+        (None, "{}:f", "there is no file"),
+        (None, "no.such.module:f", "cannot import 'no.such.module'"),
+        ("def answer(): ...", "{}:anser", r"has no function 'anser' \(did you mean 'answer'\?\)"),
+        ("answer = 42", "{}:answer", "has no function 'answer'"),
+        ("1 / 0", "{}:f", "raised ZeroDivisionError when it was imported"),
+        ("def f(:", "{}:f", "raised SyntaxError"),
+        ("import no_such_package", "{}:f", "raised ModuleNotFoundError when it was imported: No module named"),
+    ],
+)
+def test_functions_that_cannot_be_found_say_why(
+    tmp_path: Path, source: str | None, reference: str, message: str
+) -> None:
+    path = tmp_path / "mine.py"
+    if source is not None:
+        path.write_text(source)
+    with pytest.raises(RecipeError, match=message):
+        load_function(reference.format(path))
+
+
+def test_a_module_that_breaks_while_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_module_of_a_user.py").write_text("raise OSError('no licence')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RecipeError, match="broken_module_of_a_user raised OSError when it was imported: no licence"):
+        load_function("broken_module_of_a_user:f")
+
+
+def test_the_source_of_a_function_is_what_its_results_depend_on(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def f(): ...")
+    assert read_source(f"{path}:f") == b"def f(): ..."
+    assert b"def read_source" in read_source("paretomerge.recipes.load:read_source")
+    assert read_source("math:floor") is not None
+
+
+def test_recipes_are_frozen() -> None:
+    recipe: Recipe = parse_recipe(MINIMAL)
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.seed = 3  # type: ignore[misc]

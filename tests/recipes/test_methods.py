@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, is_dataclass
+from typing import Any
+
+import pytest
+
+from paretomerge.choices import Thresholds
+from paretomerge.curvature import FitSubspace
+from paretomerge.errors import RecipeError
+from paretomerge.merging import TaskArithmetic
+from paretomerge.recipes import TABLES, method
+from paretomerge.recipes import methods as table
+
+
+@dataclass(frozen=True)
+class Ties:
+    """A rule as a third party would bring it."""
+
+    density: float = 0.2
+
+
+class _Entry:
+    name, value = "ties", "somewhere:methods"
+
+    def __init__(self, returned: Any) -> None:
+        self.returned = returned
+
+    def load(self) -> Any:
+        if isinstance(self.returned, Exception):
+            raise self.returned
+        return lambda: self.returned
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[_Entry]]:
+    entries: list[_Entry] = []
+
+    def found(group: str) -> list[_Entry]:
+        assert group == "paretomerge.methods"
+        return entries
+
+    monkeypatch.setattr(table, "entry_points", found)
+    table._plugins.cache_clear()
+    yield entries
+    table._plugins.cache_clear()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in TABLES.items() for name in names])
+def test_every_row_is_a_frozen_dataclass_of_settings(kind: Any, name: str) -> None:
+    row = TABLES[kind][name]
+    assert is_dataclass(row)
+    assert row.__dataclass_params__.frozen
+    assert row.__doc__
+
+
+def test_settings_reach_the_method() -> None:
+    assert method("posterior", "subspace", {"groups": "tensor", "centres": 2}) == FitSubspace("tensor", centres=2)
+    assert method("rule", "task_arithmetic", {"scale": 1.5}) == TaskArithmetic(1.5)
+    assert method("choice", "thresholds", {"thresholds": {"a": 0.5}}) == Thresholds({"a": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "settings", "message"),
+    [
+        ("posterior", "diagnal", {}, r"unknown posterior 'diagnal' \(did you mean 'diagonal'\?\): one of isotropic"),
+        ("rule", "zebra", {}, "unknown rule 'zebra': one of posterior, averaging, task_arithmetic"),
+        ("rule", "task_arithmetic", {"scales": 1}, r"no setting 'scales' \(did you mean 'scale'\?\)"),
+        ("rule", "averaging", {"scale": 1}, r"its settings are \(none\)"),
+        ("posterior", "subspace", {"centres": "two"}, "setting 'centres' cannot be 'two': .*integer"),
+        ("posterior", "subspace", {"location": "finetunes"}, "'location' cannot be 'finetunes'"),
+        ("posterior", "subspace", {"centres": 0}, "centres"),
+        ("posterior", "subspace", {"enrich": "hessian"}, "'enrich' cannot be 'hessian'"),
+        ("choice", "thresholds", {}, "missing 1 required positional argument: 'thresholds'"),
+    ],
+)
+def test_wrong_names_and_settings_are_named(kind: Any, name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        method(kind, name, settings)
+
+
+def test_a_plugin_adds_a_row(plugins: list[_Entry]) -> None:
+    plugins.append(_Entry({"rule": {"ties": Ties}}))
+    assert method("rule", "ties", {"density": 0.1}) == Ties(0.1)
+    with pytest.raises(RecipeError, match="averaging.*task_arithmetic"):
+        method("rule", "tiez")
+    with pytest.raises(RecipeError, match="unknown posterior 'ties'"):
+        method("posterior", "ties")
+
+
+def test_a_plugin_cannot_take_the_name_of_a_built_in_method(plugins: list[_Entry]) -> None:
+    plugins.append(_Entry({"rule": {"task_arithmetic": Ties}}))
+    assert type(method("rule", "task_arithmetic")) is TaskArithmetic
+    with pytest.raises(RecipeError, match="unknown rule 'ties'"):
+        method("rule", "ties")
+
+
+def test_a_broken_plugin_is_named_and_disturbs_only_what_needs_plugins(plugins: list[_Entry]) -> None:
+    plugins.append(_Entry(ImportError("no module named 'ties'")))
+    assert method("rule", "averaging")
+    with pytest.raises(RecipeError, match=r"plugin 'ties' \(somewhere:methods\) cannot be loaded, ImportError"):
+        method("rule", "ties")

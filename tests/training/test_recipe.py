@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from paretomerge.errors import RecipeError
+from paretomerge.training import TrainingRecipe
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_its_end() -> None:
+    recipe = TrainingRecipe(steps=10, warmup=0.2, final_rate=0.2)
+    rates = [recipe.rate(step) for step in range(10)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[3:] == pytest.approx([1 - 0.1 * k for k in range(1, 8)], rel=1e-12)
+    assert recipe.rate(10) == pytest.approx(0.2, rel=1e-12)
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
+    assert TrainingRecipe(steps=4, warmup=0.0).rate(0) == 1.0
+
+
+def test_a_single_step_trains_at_the_peak() -> None:
+    assert TrainingRecipe(steps=1).rate(0) == 1.0
+
+
+def test_equal_mixes_draw_the_same_of_every_weighted_task() -> None:
+    assert TrainingRecipe(examples_per_task=5).counts({"a": 0.9, "b": 0.1, "c": 0.0}) == {"a": 5, "b": 5}
+
+
+def test_proportional_mixes_cost_the_same_and_forget_no_task() -> None:
+    recipe = TrainingRecipe(examples_per_task=10, mix="proportional")
+    assert recipe.counts({"a": 0.7, "b": 0.3, "c": 0.0}) == {"a": 21, "b": 9}
+    assert recipe.counts({"a": 0.999, "b": 0.001, "c": 0.0})["b"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "at least 1"),
+        ({"examples_per_task": 0}, "at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
+        ({"learning_rate": math.inf}, "learning_rate"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"warmup": 1.5}, "fractions"),
+        ({"final_rate": -0.1}, "fractions"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0, got -1.0"),
+        ({"weight_decay": math.nan}, "weight_decay"),
+        ({"max_norm": 0.0}, "max_norm must be positive"),
+        ({"mix": "random"}, "'random'"),
+        ({"precision": "int4"}, "'int4'"),
+    ],
+)
+def test_what_cannot_train_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        TrainingRecipe(**settings)
