@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ def command(
     """Choose one point of the front; tasks may be named instead of their objectives."""
     from paretomerge.choices import ByWeights, ChoiceRule, Knee, ReferencePoint, Thresholds
     from paretomerge.stages import choose_point, front_of, open_study
-    from paretomerge.stages.decide import choice_as_dict, resolve_names
+    from paretomerge.stages.decide import resolve_names
 
     if best is not None and at_least is None:
         raise InputError("--best goes with --at-least: say what the others must reach, --at-least a=0.9 --best b")
@@ -50,7 +51,7 @@ def command(
             rule = ReferencePoint(resolve_names(front, parse_numbers(reference, "--reference")))
         choice = choose_point(study, rule, progress)
     if json:
-        print_json(choice_as_dict(choice))
+        print_json(asdict(choice))
         return
     from rich.console import Console
 

@@ -13,7 +13,6 @@ EXAMPLE = "paretomerge front recipe.yaml"
 def command(recipe: RecipeOrRun, out: OutOption = None, json: JsonOption = False) -> None:
     """Evaluate a few merged models and estimate the front."""
     from paretomerge.stages import estimate_run_front, open_study
-    from paretomerge.stages.front import front_as_dict, scores_as_dict
 
     study = open_study(recipe, out)
     with shown_progress(quiet=json) as progress:
@@ -23,8 +22,8 @@ def command(recipe: RecipeOrRun, out: OutOption = None, json: JsonOption = False
         print_json(
             {
                 "run": str(study.folder.path),
-                "front": front_as_dict(estimated.front),
-                "scores": scores_as_dict(estimated.scores),
+                "front": estimated.front.as_dict(),
+                "scores": estimated.scores.as_dict(),
                 "warnings": list(warnings),
             }
         )

@@ -103,7 +103,7 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
     measured = measured_point(study, choice.point, progress)
     losses = [objective.name for objective in front.objectives]
     shown = Scores.concatenate(
-        [previews[HEADLINE][1].select("loss"), truth.select("loss"), corners.select("loss"), as_scores(front)]
+        [previews[HEADLINE][1].select("loss"), truth.select("loss"), corners.select("loss"), front.scores]
     )
     page = report(
         ReportData(
@@ -149,11 +149,6 @@ def recipe_of(folders: Mapping[str, Path], seed: int) -> Recipe:
         },
         "demo",
     )
-
-
-def as_scores(front: Front) -> Scores:
-    """The points of a front as scores."""
-    return Scores(front.tasks, front.weights, front.values, front.stdev, front.objectives, front.origin)
 
 
 def accuracies(study: Study, params: Params) -> dict[str, float]:

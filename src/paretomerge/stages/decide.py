@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from paretomerge.exports import ModelCard, export_checkpoint, export_task_weight
 from paretomerge.recipes import digest_recipe
 from paretomerge.recipes.methods import nearest
 from paretomerge.stages.fit import fit_run
-from paretomerge.stages.front import estimate_run_front, front_from_dict, score_merged
+from paretomerge.stages.front import estimate_run_front, score_merged
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import Front, FrontPoint
@@ -29,7 +27,7 @@ def front_of(study: Study, progress: Progress = silent) -> Front:
     with study.folder.open_journal() as journal:
         stored = journal.fact("front")
     current = stored is not None and stored.get("recipe") == digest_recipe(study.recipe)
-    return front_from_dict(stored) if current else estimate_run_front(study, progress).front
+    return Front.from_dict(stored) if current else estimate_run_front(study, progress).front
 
 
 def chosen_id(study: Study) -> int | None:
@@ -147,11 +145,6 @@ def resolve_names(front: Front, wishes: Mapping[str, float]) -> dict[str, float]
         if name not in known:
             raise InputError(f"unknown task or objective {name!r}{nearest(name, known)}: one of {', '.join(known)}")
     return {by_task[name][0] if len(by_task.get(name, ())) == 1 else name: value for name, value in wishes.items()}
-
-
-def choice_as_dict(choice: Choice) -> dict[str, Any]:
-    """JSON form of a choice."""
-    return asdict(choice)
 
 
 def _card(study: Study, damping: float) -> ModelCard:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from paretomerge.surrogates import (
     fit_surrogate,
     simplex_design,
 )
-from paretomerge.types import Front, Objective, Scores, Split, simplex_grid
+from paretomerge.types import Front, Scores, Split, simplex_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +51,8 @@ def estimate_run_front(study: Study, progress: Progress = silent) -> EstimatedFr
     surrogate = fit_surrogate(traded, _surrogate(study, fitted, traded))
     front = estimate_front(surrogate, simplex_grid(len(study.tasks), recipe.front.divisions))
     with study.folder.open_journal() as journal:
-        journal.note("front", {"recipe": digest_recipe(recipe), **front_as_dict(front)})
-        journal.note("scores", scores_as_dict(scores))
+        journal.note("front", {"recipe": digest_recipe(recipe), **front.as_dict()})
+        journal.note("scores", scores.as_dict())
         journal.note("surrogate", {"quality": _plain(surrogate.fit_quality), "warnings": list(surrogate.warnings)})
     return EstimatedFront(front, scores, surrogate)
 
@@ -79,57 +78,6 @@ def score_merged(
         )
 
 
-def front_as_dict(front: Front) -> dict[str, Any]:
-    """JSON form of a front."""
-    return {
-        "tasks": list(front.tasks),
-        "objectives": [asdict(objective) for objective in front.objectives],
-        "weights": front.weights.tolist(),
-        "values": front.values.tolist(),
-        "stdev": front.stdev.tolist(),
-        "reference": front.reference.tolist(),
-        "origin": list(front.origin),
-    }
-
-
-def front_from_dict(stored: dict[str, Any]) -> Front:
-    """The inverse of `front_as_dict`."""
-    return Front(
-        tuple(stored["tasks"]),
-        np.array(stored["weights"]),
-        np.array(stored["values"]),
-        np.array(stored["stdev"]),
-        tuple(_objective(objective) for objective in stored["objectives"]),
-        np.array(stored["reference"]),
-        tuple(stored["origin"]),
-    )
-
-
-def scores_as_dict(scores: Scores) -> dict[str, Any]:
-    """JSON form of scores."""
-    return {
-        "tasks": list(scores.tasks),
-        "objectives": [asdict(objective) for objective in scores.objectives],
-        "weights": scores.weights.tolist(),
-        "values": scores.values.tolist(),
-        "stderr": scores.stderr.tolist(),
-        "origin": list(scores.origin),
-    }
-
-
-def scores_from_dict(stored: dict[str, Any]) -> Scores:
-    """The inverse of `scores_as_dict`."""
-    objectives = tuple(_objective(objective) for objective in stored["objectives"])
-    return Scores(
-        tuple(stored["tasks"]),
-        np.array(stored["weights"]).reshape(-1, len(stored["tasks"])),
-        np.array(stored["values"]).reshape(-1, len(objectives)),
-        np.array(stored["stderr"]).reshape(-1, len(objectives)),
-        objectives,
-        tuple(stored["origin"]),
-    )
-
-
 def _surrogate(study: Study, fitted: Fitted, scores: Scores) -> Surrogate:
     # Predicted losses are one per task, in the order of the tasks; other objectives have no partner among them.
     has_partners = tuple(objective.task for objective in scores.objectives) == study.tasks
@@ -151,10 +99,6 @@ def _of_metric(scores: Scores, metric: str) -> Scores:
     """The objectives the front trades off: those of the metric, or all of a custom evaluator's."""
     has_metric = any(objective.metric == metric for objective in scores.objectives)
     return scores.select(metric) if has_metric else scores
-
-
-def _objective(stored: dict[str, Any]) -> Objective:
-    return Objective(**{**stored, "bounds": tuple(stored["bounds"])})
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

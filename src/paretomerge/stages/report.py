@@ -8,20 +8,19 @@ from paretomerge.recipes import digest_recipe
 from paretomerge.reports import ReportData, ReportPaths
 from paretomerge.reports import report as write_report
 from paretomerge.stages.decide import chosen_id, front_of
-from paretomerge.stages.front import scores_from_dict
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
-from paretomerge.types import Front, Scores
+from paretomerge.types import Scores
 
 
 def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
     """Write `front.png` and `report.html` into the run folder; estimates the front first if there is none."""
     front = front_of(study, progress)
     with study.folder.open_journal() as journal:
-        parts = [_predicted(front), scores_from_dict(journal.fact("scores"))]
+        parts = [front.scores, Scores.from_dict(journal.fact("scores"))]
         verification = journal.fact("verification")
         if verification and verification.get("recipe") == digest_recipe(study.recipe):
-            parts += [scores_from_dict(verification["previews"]), scores_from_dict(verification["truths"])]
+            parts += [Scores.from_dict(verification["previews"]), Scores.from_dict(verification["truths"])]
         damping, surrogate = journal.fact("damping"), journal.fact("surrogate")
         ledger = {stage: asdict(cost) for stage, cost in journal.ledger().items()}
     names = [objective.name for objective in front.objectives]
@@ -45,10 +44,6 @@ def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
         notes=notes,
     )
     return write_report(data, study.folder.path)
-
-
-def _predicted(front: Front) -> Scores:
-    return Scores(front.tasks, front.weights, front.values, front.stdev, front.objectives, front.origin)
 
 
 def _columns(scores: Scores, names: list[str]) -> Scores:

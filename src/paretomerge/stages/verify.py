@@ -15,7 +15,7 @@ from paretomerge.recipes import digest_recipe
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.decide import chosen_id, front_of
 from paretomerge.stages.fit import fit_run
-from paretomerge.stages.front import score_merged, scores_as_dict
+from paretomerge.stages.front import score_merged
 from paretomerge.stages.scoring import Progress, score_models, silent
 from paretomerge.stages.study import Study
 from paretomerge.training import TrainingRecipe, finetune
@@ -33,8 +33,8 @@ class Verification:
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {
-            "previews": scores_as_dict(self.previews),
-            "truths": scores_as_dict(self.truths),
+            "previews": self.previews.as_dict(),
+            "truths": self.truths.as_dict(),
             "quality": {metric: quality.as_dict() for metric, quality in self.quality.items()},
         }
 

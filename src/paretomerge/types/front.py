@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import moocore
 import numpy as np
@@ -64,6 +65,25 @@ class Front:
             object.__setattr__(self, name, getattr(scores, name))
         object.__setattr__(self, "stdev", scores.stderr)
         object.__setattr__(self, "reference", reference)
+
+    @property
+    def scores(self) -> Scores:
+        """The points as `Scores`, with standard deviations for standard errors."""
+        return Scores(self.tasks, self.weights, self.values, self.stdev, self.objectives, self.origin)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        plain = self.scores.as_dict()
+        return {**plain, "stdev": plain.pop("stderr"), "reference": self.reference.tolist()}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Front:
+        """The inverse of `as_dict`."""
+        scores = Scores.from_dict({**stored, "stderr": stored["stdev"]})
+        reference = np.array(stored["reference"])
+        return cls(
+            scores.tasks, scores.weights, scores.values, scores.stderr, scores.objectives, reference, scores.origin
+        )
 
     def __len__(self) -> int:
         """Number of points."""

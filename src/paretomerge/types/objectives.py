@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,6 +42,12 @@ class Objective:
             raise DataError(f"objective {self.name!r}: bounds {self.bounds} are not increasing")
         if not self.task:
             object.__setattr__(self, "task", self.name)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Objective:
+        """From JSON, as `dataclasses.asdict` gives it."""
+        low, high = stored["bounds"]
+        return cls(**{**stored, "bounds": (low, high)})
 
     @property
     def sign(self) -> float:

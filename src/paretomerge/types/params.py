@@ -96,7 +96,7 @@ class Layout:
     def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
         """Cut `[..., P]` into tensors `[..., *shape]`, views of `vector` where possible."""
         lead = vector.shape[:-1]
-        return {name: vector[..., where].reshape(*lead, *self.shapes[name]) for name, where in self.slices.items()}
+        return {name: vector[..., where].reshape((*lead, *self.shapes[name])) for name, where in self.slices.items()}
 
 
 def compute_dtype(dtypes: Iterable[torch.dtype]) -> torch.dtype:

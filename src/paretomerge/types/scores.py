@@ -5,8 +5,8 @@ Shapes: `N` models, `T` tasks, `M` objectives.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -81,6 +81,31 @@ class Scores:
             raise DataError(f"no objective has the metric {metric!r}; the metrics are {', '.join(known)}")
         objectives = tuple(self.objectives[i] for i in keep)
         return Scores(self.tasks, self.weights, self.values[:, keep], self.stderr[:, keep], objectives, self.origin)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return {
+            "tasks": list(self.tasks),
+            "objectives": [asdict(objective) for objective in self.objectives],
+            "weights": self.weights.tolist(),
+            "values": self.values.tolist(),
+            "stderr": self.stderr.tolist(),
+            "origin": list(self.origin),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Scores:
+        """The inverse of `as_dict`."""
+        objectives = tuple(Objective.from_dict(objective) for objective in stored["objectives"])
+        shape = (-1, len(objectives))
+        return cls(
+            tuple(stored["tasks"]),
+            np.array(stored["weights"], dtype=np.float64),
+            np.array(stored["values"], dtype=np.float64).reshape(shape),
+            np.array(stored["stderr"], dtype=np.float64).reshape(shape),
+            objectives,
+            tuple(stored["origin"]),
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Scores]) -> Scores:
