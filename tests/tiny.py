@@ -6,10 +6,14 @@ three finetunes; and an evaluator that logs its calls and breaks on demand.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
+import json
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +22,7 @@ import torch
 import yaml
 
 from paretomerge.checkpoints import open_checkpoint, write_params
+from paretomerge.cli import main
 from paretomerge.training import TrainingRecipe, finetune
 
 TASKS = ("sums", "signs", "swaps")
@@ -182,6 +187,34 @@ def import_problem(folder: Path) -> ModuleType:
 def read_params(folder: Path) -> dict[str, torch.Tensor]:
     checkpoint = open_checkpoint(folder)
     return {name: checkpoint[name] for name in checkpoint}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the command line answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which must be JSON and nothing else."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+def invoke(*arguments: Any) -> Answer:
+    """The command line, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+def plain(content: Any) -> Any:
+    """What is left of Python values on their way through JSON."""
+    return json.loads(json.dumps(content))
 
 
 def start_cli(*arguments: str, folder: Path) -> subprocess.Popen[str]:

@@ -75,6 +75,18 @@ def test_labels_of_a_basis_survive(tmp_path):
     assert loaded.basis.labels == subspace().basis.labels
 
 
+def test_anchors_of_a_basis_survive_to_the_last_bit(tmp_path):
+    """A ridge added after loading pulls where it would have pulled before saving."""
+    plain = subspace()
+    anchors = {"a": torch.tensor([1 / 3, -0.1, 2e-17], dtype=torch.float64)}
+    basis = Basis(plain.basis.directions, plain.basis.labels, anchors)
+    posterior = Subspace(plain.origin, basis, plain.precision, plain.precision_mean)
+    loaded = load_posterior(save_posterior(tmp_path / "p.safetensors", posterior))
+    assert list(loaded.basis.anchors) == ["a"]
+    assert torch.equal(loaded.basis.anchor("a"), anchors["a"])
+    assert torch.equal(loaded.basis.anchor("b"), posterior.basis.anchor("b"))
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     precision=st.floats(min_value=1e-300, max_value=1e300),

@@ -220,6 +220,23 @@ def test_a_diverged_training_says_so_and_what_to_lower(
     assert "lower the learning rate" in str(caught.value)
 
 
+def test_a_step_that_torch_refuses_is_a_training_error() -> None:
+    problem, start = _noisy()
+    wide = Problem(("a",), problem.build, lambda task, split: [(torch.zeros(8, 5), torch.zeros(8, dtype=torch.long))])
+    with pytest.raises(TrainingError, match="broke at step 0 of 12: .*5 .*3"):
+        finetune(wide, start, {"a": 1.0}, FAST)
+
+
+def test_what_a_listener_raises_is_not_a_failure_of_the_training() -> None:
+    problem, start = _noisy()
+
+    def full(step: int, loss: float) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="^enough$"):
+        finetune(problem, start, {"a": 1.0}, FAST, on_step=full)
+
+
 def test_weights_off_the_simplex_are_refused_before_training(generator: torch.Generator) -> None:
     tasks = LinearRegressionTasks.random(2, 3, 10, generator)
     for weights, message in (

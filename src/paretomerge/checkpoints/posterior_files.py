@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from paretomerge.checkpoints.atomic import storage_errors, sync_folder, temporary_beside
@@ -115,7 +116,10 @@ class _Collected:
                 self._params(f"{prefix}basis/{number}/", direction)
             self._tensor(f"{prefix}precision", posterior.precision)
             self._tensor(f"{prefix}precision_mean", posterior.precision_mean)
-            return found | {"labels": [[label.kind, label.task, label.group] for label in posterior.basis.labels]}
+            return found | {
+                "labels": [[label.kind, label.task, label.group] for label in posterior.basis.labels],
+                "anchors": {task: anchor.tolist() for task, anchor in posterior.basis.anchors.items()},
+            }
         if isinstance(posterior, Product):
             parts = enumerate(posterior.parts.items())
             return found | {
@@ -165,7 +169,10 @@ def _build(file: SafetensorsFile, structure: Any, prefix: str) -> Posterior:
     if family == Subspace.family:
         labels = tuple(DirectionLabel(*label) for label in structure["labels"])
         directions = (_params(file, f"{prefix}basis/{number}/") for number in range(len(labels)))
-        basis = Basis(tuple(directions), labels)
+        anchors = {
+            task: torch.tensor(anchor, dtype=torch.float64) for task, anchor in structure.get("anchors", {}).items()
+        }
+        basis = Basis(tuple(directions), labels, anchors)
         precision, precision_mean = file.read(f"{prefix}precision"), file.read(f"{prefix}precision_mean")
         return Subspace(_params(file, f"{prefix}origin/"), basis, precision, precision_mean)
     if family == Product.family:

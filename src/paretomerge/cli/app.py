@@ -12,6 +12,8 @@ import typer
 from paretomerge.cli import check, choose, demo, export, fit, front, merge, report, runs, verify
 from paretomerge.errors import ParetomergeError
 
+INTERRUPTED = 130
+
 # Newer typers carry a click of their own, so its exceptions are found through names that typer itself exports.
 _UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
@@ -47,17 +49,23 @@ def _root(
     """Root of all verbs."""
 
 
+def _interrupted() -> int:
+    print("interrupted; the same command continues where it stopped", file=sys.stderr)
+    return INTERRUPTED
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 (failure), 2 (bad input) or 130 (interrupted)."""
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-        return int(code or 0)
+        given = list(arguments) if arguments is not None else None
+        code = int(app(args=given, prog_name="paretomerge", standalone_mode=False) or 0)
+        # Newer typers return this code for an interrupt, older ones raise.
+        return _interrupted() if code == INTERRUPTED else code
     except _UsageError as error:
         error.show(sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
-        return 130
+        return _interrupted()
     except ParetomergeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -29,8 +29,13 @@ def command(
         return
     from rich.console import Console
 
-    from paretomerge.reports import methods_table
+    from paretomerge.reports import compact_table
 
-    Console().print(
-        methods_table([{**asdict(summary), "stages": ", ".join(summary.stages)} for summary in found], "runs")
-    )
+    columns = [
+        ("run", [summary.path for summary in found]),
+        ("stages", [", ".join(summary.stages) for summary in found]),
+        ("evaluations", [str(summary.evaluations) for summary in found]),
+        ("trainings", [str(summary.trainings) for summary in found]),
+        ("seconds", [f"{summary.seconds:.1f}" for summary in found]),
+    ]
+    Console().print(compact_table(columns, "runs", left=2))

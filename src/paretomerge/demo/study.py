@@ -219,8 +219,10 @@ def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, t
     finetunes = {task: {name: tune[name] for name in tune} for task, tune in study.finetunes.items()}
     fits: dict[str, Any] = {}
     found = {}
-    for method in demo_methods():
-        progress(f"preview: {method.name}")
+    methods = demo_methods()
+    for number, method in enumerate(methods, start=1):
+        where = f"preview {number} of {len(methods)}, {method.name}"
+        progress(where)
         preview = preview_models(
             problem,
             base,
@@ -229,7 +231,7 @@ def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, t
             grid(),
             curvatures=fits.get(repr(method.fit)),
             seed=study.recipe.seed,
-            progress=lambda message, name=method.name: progress(f"{name}: {message}"),  # type: ignore[misc]
+            progress=lambda message, where=where: progress(f"{where}: {message}"),  # type: ignore[misc]
         )
         fits[repr(method.fit)] = preview.curvatures
         found[method.name] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from paretomerge.reports.columns import Column, columns_of, ledger_columns, score_columns
@@ -71,23 +72,33 @@ def compact_table(
     from rich.table import Table
     from rich.text import Text
 
+    widths = [max((len(line) for cell in cells for line in cell.split("\n")), default=0) for _, cells in columns]
+    headers = [header if i < left else _folded(header, max(widths[i], 6)) for i, (header, _) in enumerate(columns)]
+    needed = [max(map(len, (header.split("\n")))) for header in headers]
+    gaps = 2 if sum(map(max, widths, needed)) + 2 * len(columns) <= 80 else 1
     table = Table(
         title=Text(title),
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
         pad_edge=False,
-        collapse_padding=True,
+        padding=(0, gaps - 1, 0, 0),
     )
-    for number, (header, cells) in enumerate(columns):
+    for number, header in enumerate(headers):
         if number < left:
             table.add_column(Text(header), overflow="fold")
         else:
-            width = max((len(line) for cell in cells for line in cell.split("\n")), default=0)
-            table.add_column(Text(header), justify="right", overflow="fold", min_width=width)
+            table.add_column(Text(header), justify="right", no_wrap=True)
     for number, row in enumerate(zip(*(cells for _, cells in columns), strict=True)):
         table.add_row(*map(Text, row), style=styles[number] if styles else None)
     return table
+
+
+def _folded(header: str, width: int) -> str:
+    """The header in lines of at most `width`; `loss[task]` becomes `loss` above `task` if it must."""
+    lines = header.replace("[", "\n").replace("]", "").split("\n")
+    lines = header.split("\n") if max(map(len, header.split("\n"))) <= width else lines
+    return "\n".join(piece for line in lines for piece in wrap(line, width) or [""])
 
 
 def _rich(columns: Sequence[Column], title: str) -> Table:

@@ -10,8 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from paretomerge.checkpoints import load_posterior, save_posterior
-from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures
-from paretomerge.errors import DataError
+from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures, isotropic_curvatures
 from paretomerge.posteriors import Posterior, PredictedLoss, Product, Subspace
 from paretomerge.recipes import method
 from paretomerge.runs import Journal, evaluation_key
@@ -96,7 +95,7 @@ def _data_digest(study: Study, preview: PreviewMethod) -> str | None:
 
 def _measure(study: Study, journal: Journal, key: str, preview: PreviewMethod, progress: Progress) -> Curvatures:
     if isinstance(preview.fit, FitIsotropic):
-        return fit_curvatures(_no_problem(study), study.base, study.finetunes, preview.fit)
+        return isotropic_curvatures(study.finetunes, preview.fit)
     problem = study.require_problem(f"a {preview.fit.family} posterior")
     base, finetunes = dict(study.base), {task: dict(finetune) for task, finetune in study.finetunes.items()}
     curvatures = fit_curvatures(problem, base, finetunes, preview.fit, preview.split, study.recipe.seed, progress)
@@ -135,7 +134,7 @@ def _share_basis(bare: dict[str, Posterior]) -> dict[str, Posterior]:
         return bare
     origin = {name: first.origin[name] for name in first.origin}
     directions = [{name: direction[name] for name in direction} for direction in first.basis.directions]
-    basis = type(first.basis)(tuple(directions), first.basis.labels)
+    basis = type(first.basis)(tuple(directions), first.basis.labels, first.basis.anchors)
     shared: dict[str, Posterior] = {}
     for task, posterior in bare.items():
         first.require_same_kind(posterior)
@@ -169,15 +168,3 @@ def _file_name(study: Study, task: str) -> str:
     """A file name that no task name can turn into a path."""
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in task)
     return f"{study.tasks.index(task)}-{safe[:60]}"
-
-
-def _no_problem(study: Study):  # type: ignore[no-untyped-def]
-    if study.problem is not None:
-        return study.problem
-
-    def refuse(*arguments: object) -> None:
-        raise DataError("an isotropic fit reads no data")
-
-    from paretomerge.types import Problem
-
-    return Problem(study.tasks, refuse, refuse)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import torch
 from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint, write_checkpoint
 from paretomerge.errors import CheckpointError, InputError
 from paretomerge.merging import MergeRule, PosteriorMerge, collect_inputs, merge_blocks
+from paretomerge.merging.base import as_values
 from paretomerge.types import TensorSpec
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
@@ -75,7 +76,9 @@ def merge_checkpoints(
     align(opened, finetunes, max_distance=max_distance).raise_if_bad()
     specs = {name: _converted(opened.spec(name), dtype) for name in opened}
     texts = _config_text(opened, dtype)
-    blocks = merge_blocks(collect_inputs(finetunes, base=opened), weights, rule)
+    inputs = collect_inputs(finetunes, base=opened)
+    as_values(weights, inputs, rule)  # bad weights are refused before anything is written
+    blocks = merge_blocks(inputs, weights, rule)
     path = write_checkpoint(
         out,
         specs,

@@ -45,7 +45,7 @@ def fit_regression(
     prior_mean: np.ndarray,
     prior_variance: np.ndarray,
 ) -> Regression:
-    """Fit by damped Gauss-Newton from the prior mean (or, if it fits better, from the linked least squares).
+    """Fit by damped Gauss-Newton, started at the least squares of the linked scores, which saturated links need.
 
     Args:
         features: `[N, F]`; `N` may be zero, then the prior is returned.

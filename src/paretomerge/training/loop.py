@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -52,7 +52,7 @@ def finetune(
         on_step: called with the step and its loss.
 
     Raises:
-        TrainingError: the loss or a parameter became NaN or infinite.
+        TrainingError: the loss or a parameter became NaN or infinite, or torch refused a step.
         WeightsError: weights outside the simplex, or for unknown tasks.
     """
     started = time.perf_counter()
@@ -62,20 +62,41 @@ def finetune(
         for number, task in enumerate(problem.tasks)
         if alpha[task] > 0
     }
-    counts = recipe.counts(alpha)
     history = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = problem.build().train()
         load_in_place(module, start)
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-        for step in range(recipe.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * recipe.rate(step)
+        for step, loss in enumerate(_descend(module, pools, alpha, recipe, problem.likelihood)):
+            history.append(loss)
+            on_step(step, loss)
+    params = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    # The last step's parameters were never run.
+    broken = [name for name, tensor in params.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise _diverged(f"{broken[0]!r} is not finite after {recipe.steps} steps", recipe)
+    passes = recipe.steps * sum(recipe.counts(alpha).values())
+    return Finetuned(params, tuple(history), Ledger(1, passes, 0, time.perf_counter() - started))
+
+
+def _descend(
+    module: nn.Module,
+    pools: Mapping[str, ExamplePool],
+    alpha: Mapping[str, float],
+    recipe: TrainingRecipe,
+    likelihood: str,
+) -> Iterator[float]:
+    """Take the recipe's steps; yields the loss before each, once the step is done."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    counts = recipe.counts(alpha)
+    for step in range(recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * recipe.rate(step)
+        try:
             optimizer.zero_grad(set_to_none=True)
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                loss = weighted_loss(module, pools, alpha, counts, problem.likelihood)
+                loss = weighted_loss(module, pools, alpha, counts, likelihood)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise _diverged(f"the loss became {value} at step {step} of {recipe.steps}", recipe)
@@ -83,15 +104,9 @@ def finetune(
             if recipe.max_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.max_norm)
             optimizer.step()
-            history.append(value)
-            on_step(step, value)
-    params = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-    # The last step's parameters were never run.
-    broken = [name for name, tensor in params.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if broken:
-        raise _diverged(f"{broken[0]!r} is not finite after {recipe.steps} steps", recipe)
-    passes = recipe.steps * sum(counts.values())
-    return Finetuned(params, tuple(history), Ledger(1, passes, 0, time.perf_counter() - started))
+        except RuntimeError as error:
+            raise TrainingError(f"training broke at step {step} of {recipe.steps}: {error}") from error
+        yield value
 
 
 def _diverged(what: str, recipe: TrainingRecipe) -> TrainingError:

@@ -74,7 +74,8 @@ class Front:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
         plain = self.scores.as_dict()
-        return {**plain, "stdev": plain.pop("stderr"), "reference": self.reference.tolist()}
+        plain["stdev"] = plain.pop("stderr")
+        return {**plain, "reference": self.reference.tolist()}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Front:
