@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,11 @@ def main() -> None:
     chosen.results.parent.mkdir(exist_ok=True)
     chosen.results.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
-    write_section("digits", table(results))
+    write_section(HERE / "README.md", "digits", table(results))
+    write_section(HERE.parent / "README.md", "demo", readme_table(runs[0]))
+    pictures = HERE.parent / "docs" / "assets"
+    pictures.mkdir(exist_ok=True)
+    shutil.copyfile(chosen.out / f"seed{chosen.seeds[0]}" / "front.png", pictures / "front.png")
 
 
 def aggregate(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -92,14 +97,28 @@ def machine() -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """The markdown table."""
+    seeds = ", ".join(map(str, results["seeds"]))
+    columns = (
+        "method",
+        "loss error",
+        "× averaging",
+        "× floor",
+        "interior",
+        "unweighted",
+        "accuracy error",
+        "hypervolume ratio",
+        "IGD+",
+        "rank corr.",
+        "scalarised loss",
+        "seconds",
+    )
     lines = [
-        f"Seeds {', '.join(map(str, results['seeds']))}. Test split; means over seeds; ratio of means to averaging with a "
-        "95 % bootstrap interval over seeds; × floor is the multiple of the error between two joint grids that differ in "
-        "seed only. *Interior*: every task has weight; *unweighted*: losses of tasks whose weight is zero.",
+        f"Seeds {seeds}. Test split; means over seeds; ratio of means to averaging with a 95 % bootstrap interval over "
+        "seeds; × floor is the multiple of the error between two joint grids that differ in seed only. *Interior*: every "
+        "task has weight; *unweighted*: losses of tasks whose weight is zero.",
         "",
-        "| method | loss error | × averaging | × floor | interior | unweighted | accuracy error | hypervolume ratio | IGD+ "
-        "| rank corr. | scalarised loss | seconds |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
     ]
     for row in results["methods"]:
         low, high = row["ratio_interval_95"]
@@ -113,9 +132,25 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_section(name: str, text: str) -> None:
-    """Replace the generated part of `benchmarks/README.md`."""
-    page = HERE / "README.md"
+def readme_table(run: dict[str, Any]) -> str:
+    """The short table of one run, for the project's README."""
+    plain = next(row["loss_error"] for row in run["methods"] if row["name"] == "averaging")
+    noise = {"name": "joint finetuning, another seed", **run["joint_noise"]}
+    lines = [
+        "| previews by | loss error (nats) | × averaging | accuracy error | hypervolume ratio | rank correlation |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in (*run["methods"], noise):
+        name = f"**{row['name']}**" if row["name"] == run["headline"] else row["name"]
+        lines.append(
+            f"| {name} | {row['loss_error']:.4f} | {row['loss_error'] / plain:.2f} | {row['accuracy_error']:.4f} "
+            f"| {row['hypervolume_ratio']:.3f} | {row['rank_correlation']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def write_section(page: Path, name: str, text: str) -> None:
+    """Replace a generated part of a page."""
     before, _, rest = page.read_text().partition(f"<!-- {name}: generated -->\n")
     _, _, after = rest.partition(f"<!-- {name}: end -->")
     page.write_text(f"{before}<!-- {name}: generated -->\n{text}\n<!-- {name}: end -->{after}")
