@@ -35,7 +35,9 @@ def test_dir_lists_the_public_names() -> None:
 @pytest.mark.parametrize("name", paretomerge.__all__)
 def test_a_name_resolves_to_what_type_checkers_see(name: str) -> None:
     module, original = _typed_imports()[name]
-    expected = import_module(f"{module}.{original}") if module == "paretomerge" else getattr(import_module(module), original)
+    expected = (
+        import_module(f"{module}.{original}") if module == "paretomerge" else getattr(import_module(module), original)
+    )
     assert getattr(paretomerge, name) is expected
 
 

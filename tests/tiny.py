@@ -29,7 +29,7 @@ TASKS = ("sums", "signs", "swaps")
 TRAINING = {"steps": 25, "examples_per_task": 16, "learning_rate": 0.01}
 EVALUATIONS = 6
 
-PROBLEM = '''
+PROBLEM = """
 import torch
 from torch import nn
 
@@ -75,9 +75,9 @@ def knows_one_task():
 
 def is_empty():
     return Problem(TASKS, build, lambda task, split: [] if split == "validation" else data(task, split))
-'''
+"""
 
-EVALUATOR = '''
+EVALUATOR = """
 import importlib.util
 import time
 from pathlib import Path
@@ -120,7 +120,7 @@ def score(params, task):
     if how == "nothing":
         return losses[:0]
     return losses
-'''
+"""
 
 
 def recipe_of(**changes: Any) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from importlib.metadata import version
 
 import pytest
 import typer
+from tests.tiny import invoke
 
 from paretomerge.cli import app as application
 from paretomerge.cli import main
 from paretomerge.errors import DataError, StorageError
-from tests.tiny import invoke
 
 OPTIONS = {
     "demo": ["--out", "--seed", "--workers", "--json"],

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from tests.tiny import TASKS, TRAINING, Answer, files_below, invoke, logged_recipe, read_params, recipe_of, write_recipe
 
 from paretomerge.checkpoints import write_params
 from paretomerge.runs.migrations import MIGRATIONS
-from tests.tiny import TASKS, TRAINING, Answer, files_below, invoke, logged_recipe, read_params, recipe_of, write_recipe
 
 
 def _refused(answer: Answer, *seen: str, code: int = 2) -> None:

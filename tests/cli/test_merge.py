@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.tiny import invoke, read_params
 
 import paretomerge
 from paretomerge.checkpoints import MANIFEST, open_checkpoint, write_params
 from paretomerge.merging import Averaging, MergeRule, PosteriorMerge, TaskArithmetic, merge
 from paretomerge.stages import check_checkpoints, merge_checkpoints
 from paretomerge.types import Params
-from tests.tiny import invoke, read_params
 
 CONFIG = {
     "model_type": "tiny",
@@ -57,7 +57,9 @@ def _merge(models: Path, weights: str, *options: str, out: str = "merged") -> ob
 
 
 def _library(models: Path, weights: dict[str, float], rule: MergeRule) -> Params:
-    return merge({name: read_params(models / name) for name in weights}, weights, rule=rule, base=read_params(models / "base"))
+    return merge(
+        {name: read_params(models / name) for name in weights}, weights, rule=rule, base=read_params(models / "base")
+    )
 
 
 @pytest.mark.parametrize(

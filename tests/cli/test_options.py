@@ -32,7 +32,7 @@ def test_spaces_and_names_with_brackets_are_allowed() -> None:
     ],
 )
 def test_what_is_no_list_of_numbers_is_shown_the_form(text: str, message: str) -> None:
-    with pytest.raises(InputError, match="^--weights") as caught:
+    with pytest.raises(InputError, match=r"^--weights") as caught:
         parse_numbers(text, "--weights")
     assert message in str(caught.value)
 

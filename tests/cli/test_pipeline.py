@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tests.tiny import EVALUATIONS, TASKS, copy_folder, invoke, plain, read_params
 
 from paretomerge.choices import ByWeights, Knee, Thresholds
 from paretomerge.recipes import load_recipe
@@ -26,7 +27,6 @@ from paretomerge.stages import (
     verify_run,
 )
 from paretomerge.stages.decide import measured_point, resolve_names
-from tests.tiny import EVALUATIONS, TASKS, copy_folder, invoke, plain, read_params
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.tiny import EVALUATIONS, TASKS, calls_in, copy_folder, invoke, logged_recipe, start_cli, write_recipe
 
 from paretomerge.runs import Journal
-from tests.tiny import EVALUATIONS, TASKS, calls_in, copy_folder, invoke, logged_recipe, start_cli, write_recipe
 
 WHOLE = EVALUATIONS * len(TASKS)
 """Calls of the evaluator in a front that nothing interrupts: one per model and task."""

@@ -13,7 +13,7 @@ def _shown(tasks: int, width: int, name: str = "task") -> str:
     names = [f"{name}{t}" for t in range(tasks)]
     point = FrontPoint(
         17,
-        {task: 1 / tasks for task in names},
+        dict.fromkeys(names, 1 / tasks),
         {f"loss[{task}]": 1234.5678 if t == 0 else 0.5 for t, task in enumerate(names)},
         {f"loss[{task}]": 0.125 for task in names},
         "predicted",

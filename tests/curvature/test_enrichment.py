@@ -27,8 +27,8 @@ def test_scaled_gradients_are_divided_by_the_root_of_the_tasks_mean_second_momen
     mean = torch.cat([tensor.sqrt().reshape(-1) for tensor in moment.values()]).mean()
     directions = descent_directions(found, "scaled_gradient")
     for task in found:
-        for name in moment:
-            expected = found[task].gradient[name] / (moment[name].sqrt() + 0.1 * mean)
+        for name, second in moment.items():
+            expected = found[task].gradient[name] / (second.sqrt() + 0.1 * mean)
             assert torch.allclose(directions[task][name], expected, rtol=1e-5)
 
 

@@ -197,7 +197,7 @@ def test_what_cannot_be_fitted_is_refused(classifier):
         fit_posterior(problem.build(), tunes["a"], [], FitDiagonal())
     with pytest.raises(AlignmentError, match=r"lack '0\.weight'"):
         fit_curvatures(problem, {}, {"a": {}})
-    with pytest.raises(WeightsError, match="unknown task 'aa'.*did you mean 'a'"):
+    with pytest.raises(WeightsError, match=r"unknown task 'aa'.*did you mean 'a'"):
         fit_curvatures(problem, base, {"aa": tunes["a"]}, FitDiagonal())
 
 

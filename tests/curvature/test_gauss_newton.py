@@ -17,7 +17,7 @@ def explicit(setup, names):
     start = layout.flatten(setup.params)
     tied = {name for name, _ in setup.module.named_parameters(remove_duplicate=False)} - set(setup.params)
     losses, gradients, curvatures = [], [], []
-    for x, y in [(x[i : i + 1], y[i : i + 1]) for x, y in setup.batches for i in range(len(y))]:
+    for x, y in [(xs[i : i + 1], ys[i : i + 1]) for xs, ys in setup.batches for i in range(len(ys))]:
 
         def outputs_of(vector, x=x):
             params = {**setup.params, **layout.unflatten(vector)}
@@ -190,6 +190,4 @@ def test_curvlinops_has_the_same_matrix_of_a_transformer_along_directions(tiny_b
 
 
 def oracle(curvlinops, module, loss, batches, batch_size_fn=None):
-    return curvlinops.GGNLinearOperator(
-        module, loss, [p for p in module.parameters()], batches, batch_size_fn=batch_size_fn
-    )
+    return curvlinops.GGNLinearOperator(module, loss, list(module.parameters()), batches, batch_size_fn=batch_size_fn)

@@ -27,11 +27,15 @@ def test_every_example_gets_its_own_gradient(loss):
 
 
 def test_other_errors_are_raised():
+    calls = []
+
     def broken(leaves, inputs, target):
+        calls.append(1)
         raise RuntimeError("the model is broken")
 
     with pytest.raises(RuntimeError, match="the model is broken"):
         per_example(torch.func.grad(broken))(LEAVES, INPUTS, TARGETS)
+    assert len(calls) == 1, "a broken model is not tried again example by example"
 
 
 def test_inputs_may_be_a_tensor_or_a_mapping():

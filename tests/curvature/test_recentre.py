@@ -73,7 +73,9 @@ def test_steps_reduce_the_weighted_loss(setting):
 
     def weighted_loss(c):
         at = frame.at(c)
-        return sum(w * loss_gradient(model, at, problem.data(t, "training")).loss for t, w in zip("abc", WEIGHTS, strict=True))
+        return sum(
+            w * loss_gradient(model, at, problem.data(t, "training")).loss for t, w in zip("abc", WEIGHTS, strict=True)
+        )
 
     losses = [weighted_loss(coordinates)]
     for steps in (1, 5):

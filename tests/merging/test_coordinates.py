@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.cases import CASES, Setting
 
 from paretomerge.errors import WeightsError
 from paretomerge.merging import merge, merge_coordinates
-from tests.cases import CASES, Setting
 
 SUBSPACES = [case for case in CASES if case.name.startswith("subspace")]
 
@@ -25,5 +25,5 @@ def test_coordinates_are_those_of_the_merged_model_and_follow_the_formula(case):
 
 def test_weights_must_be_on_the_simplex():
     setting = Setting.random({}, torch.float64, 2, seed=1)
-    with pytest.raises(WeightsError, match="weights sum to 0.5"):
+    with pytest.raises(WeightsError, match=r"weights sum to 0\.5"):
         merge_coordinates(SUBSPACES[0].give(setting).posteriors, [0.25, 0.25])

@@ -10,7 +10,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from paretomerge.errors import RecipeError
-from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_function, load_recipe, parse_recipe, read_source
+from paretomerge.recipes import (
+    Recipe,
+    digest_recipe,
+    dump_recipe,
+    load_function,
+    load_recipe,
+    parse_recipe,
+    read_source,
+)
 
 MINIMAL = {"base": "b", "tasks": {"a": {"checkpoint": "c"}}, "problem": "p.py:f"}
 
@@ -48,7 +56,11 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
     )
     objective = st.fixed_dictionaries(
         {"name": names},
-        optional={"direction": st.sampled_from(["minimise", "maximise"]), "task": names, "bounds": st.just([0.0, None])},
+        optional={
+            "direction": st.sampled_from(["minimise", "maximise"]),
+            "task": names,
+            "bounds": st.just([0.0, None]),
+        },
     )
     return draw(
         st.fixed_dictionaries(
@@ -104,7 +116,10 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pyt
     [
         ({"taskz": {}}, r"unknown key 'taskz' \(did you mean 'tasks'\?\); the keys here are base, tasks"),
         ({"front": {"evaluation": 3}}, r"'front.evaluation' \(did you mean 'evaluations'\?\)"),
-        ({"tasks": {"a": {"chekpoint": "c"}}}, r"'tasks.a.chekpoint' \(did you mean 'checkpoint'\?\); .* checkpoint, data"),
+        (
+            {"tasks": {"a": {"chekpoint": "c"}}},
+            r"'tasks.a.chekpoint' \(did you mean 'checkpoint'\?\); .* checkpoint, data",
+        ),
         ({"objectives": [{"name": "a", "metrik": "f1"}]}, r"'objectives.0.metrik' \(did you mean 'metric'\?\)"),
         ({"tasks": {}}, "at least one task"),
         ({"problem": None}, "give a problem .* or an evaluator"),

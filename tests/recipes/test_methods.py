@@ -83,7 +83,7 @@ def test_wrong_names_and_settings_are_named(kind: Any, name: str, settings: dict
 def test_a_plugin_adds_a_row(plugins: list[_Entry]) -> None:
     plugins.append(_Entry({"rule": {"ties": Ties}}))
     assert method("rule", "ties", {"density": 0.1}) == Ties(0.1)
-    with pytest.raises(RecipeError, match="averaging.*task_arithmetic"):
+    with pytest.raises(RecipeError, match=r"averaging.*task_arithmetic"):
         method("rule", "tiez")
     with pytest.raises(RecipeError, match="unknown posterior 'ties'"):
         method("posterior", "ties")

@@ -76,6 +76,11 @@ def test_costs_add_up_over_sittings_in_the_order_of_the_stages(tmp_path: Path) -
     assert ledger == {"fit": Ledger(0, 10, 0, 1.0), "evaluate": Ledger(2, 0, 4, 0.0)}
 
 
+def test_a_stored_evaluation_survives_a_power_failure(journal: Journal) -> None:
+    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert journal._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_facts_are_replaced_and_missing_ones_are_none(journal: Journal) -> None:
     assert journal.fact("choice") is None
     journal.note("choice", {"point": 3, "rule": "knee"})
@@ -114,6 +119,12 @@ def test_a_disk_that_refuses_a_folder_is_a_storage_error(tmp_path: Path) -> None
         Journal(tmp_path / "folder.sqlite")
 
 
+def _read_everything(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.recall("7")
+        journal.count()
+
+
 @pytest.mark.parametrize("content", [b"this is no database, it is a long sentence about one. " * 40, "half"])
 def test_a_damaged_journal_is_an_input_error_with_advice(tmp_path: Path, content: bytes | str) -> None:
     path = tmp_path / "journal.sqlite"
@@ -126,9 +137,8 @@ def test_a_damaged_journal_is_an_input_error_with_advice(tmp_path: Path, content
         whole = bytearray(path.read_bytes())
         whole[4096:] = b"\x5a" * (len(whole) - 4096)
         path.write_bytes(whole)
-    with pytest.raises(InputError, match="is not a journal .*: it was damaged or overwritten"), Journal(path) as journal:
-        journal.recall("7")
-        journal.count()
+    with pytest.raises(InputError, match=r"is not a journal .*: it was damaged or overwritten"):
+        _read_everything(path)
 
 
 def test_a_journal_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:

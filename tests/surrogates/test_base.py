@@ -24,7 +24,7 @@ def test_predictions_are_scores_of_origin_predicted(fitted):
 
 def test_queries_are_checked_and_put_in_task_order(fitted):
     assert np.array_equal(fitted.predict({"b": 0.7, "a": 0.3})[0], fitted.predict([[0.3, 0.7]])[0])
-    with pytest.raises(WeightsError, match="weights sum to 0.9"):
+    with pytest.raises(WeightsError, match=r"weights sum to 0\.9"):
         fitted.predict([[0.3, 0.6]])
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,11 +40,12 @@ def test_every_further_point_fills_a_gap():
     """The distance of each new point to those before it never grows while the grid stays the same."""
     design = simplex_design(3, 15)
     gaps = [np.linalg.norm(design[:k] - design[k], axis=1).min() for k in range(4, 15)]
-    assert all(later <= earlier + 1e-9 for earlier, later in zip(gaps, gaps[1:], strict=False))
+    assert all(later <= earlier + 1e-9 for earlier, later in pairwise(gaps))
 
 
 def test_the_design_goes_on_where_a_grid_is_full():
     assert simplex_design(2, 200).shape == (200, 2)
+    assert sorted(simplex_design(2, 9)[:, 0]) == [i / 8 for i in range(9)]
 
 
 def test_one_task_has_one_weighting_and_very_many_tasks_are_fine():

@@ -78,7 +78,7 @@ def test_too_few_scores_are_refused_unless_that_is_wanted(scores_at):
     scores = scores_at(weights, weights)
     with pytest.raises(
         DataError,
-        match="a quadratic in 3 weights has 6 coefficients: it needs at least 6 scored weightings, got 5: evaluate more",
+        match="a quadratic in 3 weights has 6 coefficients: it needs at least 6 scored weightings, got 5",
     ):
         fit_surrogate(scores, Quadratic())
     fitted = fit_surrogate(scores, Quadratic(allow_underdetermined=True))
@@ -110,3 +110,10 @@ def test_predictions_respect_the_bounds(random_quadratic, scores_at):
     mean = fitted.predict(simplex_grid(3, 12))[0]
     assert (mean >= 0).all()
     assert (mean <= 1).all()
+
+
+def test_an_unscored_corner_is_expected_near_the_mean_score(scores_at):
+    two_corners = simplex_design(3, 2)
+    scores = scores_at(two_corners, [[0.5, 0.5, 0.5], [0.7, 0.7, 0.7]])
+    fitted = fit_surrogate(scores, Quadratic(allow_underdetermined=True))
+    assert fitted.predict([[0.0, 0.0, 1.0]])[0] == pytest.approx(0.6, abs=1e-6)

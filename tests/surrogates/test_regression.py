@@ -83,3 +83,12 @@ def test_scores_at_the_bounds_do_not_break_it():
     assert np.isfinite(mean).all()
     assert np.isfinite(stdev).all()
     assert np.abs(mean - (FEATURES[:, 1] > 0)).mean() < 0.1
+
+
+def test_the_noise_is_not_underestimated_from_few_scores():
+    """Target the true variance 0.01; budget 300 fits of six scores, a standard error of 4 %."""
+    rng, found = np.random.default_rng(4), []
+    for _ in range(300):
+        features = np.stack([np.ones(6), rng.uniform(-1, 1, 6), rng.uniform(-1, 1, 6)], 1)
+        found.append(fit(0.1 * rng.normal(size=6), mean=np.zeros(3), variance=100 * np.ones(3), features=features))
+    assert np.mean([regression.residual_variance for regression in found]) == pytest.approx(0.01, rel=0.2)

@@ -154,6 +154,13 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_global_generator_alo
     assert first.history != other.history
 
 
+def test_the_seed_orders_the_examples(generator: torch.Generator) -> None:
+    tasks = LinearRegressionTasks.random(2, 3, 10, generator)
+    alpha = {"task0": 0.5, "task1": 0.5}
+    histories = [finetune(tasks.problem(), _start(tasks), alpha, FAST, seed=seed).history for seed in (0, 1, 0)]
+    assert histories[0] == histories[2] != histories[1]
+
+
 def test_the_result_has_the_history_the_ledger_and_reports_every_step(generator: torch.Generator) -> None:
     tasks = LinearRegressionTasks.random(2, 3, 10, generator)
     seen: list[tuple[int, float]] = []
@@ -207,7 +214,10 @@ def test_weight_decay_shrinks_towards_zero(generator: torch.Generator) -> None:
     [
         (TrainingRecipe(steps=30, examples_per_task=4, learning_rate=1e300), "the loss became"),
         # The only step overflows after its finite loss: nothing runs the broken parameters afterwards.
-        (TrainingRecipe(steps=1, examples_per_task=4, learning_rate=1e308, weight_decay=2.0), "not finite after 1 step"),
+        (
+            TrainingRecipe(steps=1, examples_per_task=4, learning_rate=1e308, weight_decay=2.0),
+            "not finite after 1 step",
+        ),
     ],
 )
 def test_a_diverged_training_says_so_and_what_to_lower(
@@ -223,7 +233,7 @@ def test_a_diverged_training_says_so_and_what_to_lower(
 def test_a_step_that_torch_refuses_is_a_training_error() -> None:
     problem, start = _noisy()
     wide = Problem(("a",), problem.build, lambda task, split: [(torch.zeros(8, 5), torch.zeros(8, dtype=torch.long))])
-    with pytest.raises(TrainingError, match="broke at step 0 of 12: .*5 .*3"):
+    with pytest.raises(TrainingError, match=r"broke at step 0 of 12: .*5 .*3"):
         finetune(wide, start, {"a": 1.0}, FAST)
 
 
@@ -233,7 +243,7 @@ def test_what_a_listener_raises_is_not_a_failure_of_the_training() -> None:
     def full(step: int, loss: float) -> None:
         raise RuntimeError("enough")
 
-    with pytest.raises(RuntimeError, match="^enough$"):
+    with pytest.raises(RuntimeError, match=r"^enough$"):
         finetune(problem, start, {"a": 1.0}, FAST, on_step=full)
 
 

@@ -72,6 +72,7 @@ def test_sums_are_taken_in_float64_only_if_an_input_is():
         {"v": torch.tensor([1.0, 2.0])},
         {"w": torch.tensor([[1.0, 2.0]])},
         {"w": torch.tensor([1.0, 2.0], dtype=torch.float64)},
+        {"w": torch.tensor([1.0, 2.0]).view(torch.int32)},
         {"w": torch.tensor([1.0, 2.0]), "b": torch.zeros(0)},
     ],
 )

@@ -26,7 +26,8 @@ def show_demo(result: DemoResult, console: Console | None = None) -> None:
     weights = ", ".join(f"{task} {weight:.3g}" for task, weight in point.weights.items())
     console.print(f"chosen: point {point.id} of {len(result.front)} by {result.choice.rule}: {weights}")
     reached = ", ".join(f"{task} {accuracy:.3f}" for task, accuracy in result.reloaded.items())
-    console.print(f"exported to {result.exported}, reloaded, test accuracies: {reached}", soft_wrap=True)
+    console.print(f"exported, reloaded, test accuracies: {reached}")
+    console.print(f"checkpoint {result.exported}", soft_wrap=True)
     console.print(f"open {result.report.page}", soft_wrap=True)
 
 

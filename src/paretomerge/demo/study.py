@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from paretomerge.checkpoints.atomic import write_text
 from paretomerge.choices import Choice, Knee
 from paretomerge.demo.digits import TASKS
 from paretomerge.demo.methods import HEADLINE, demo_methods
@@ -126,7 +127,7 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
         out,
     )
     result = DemoResult(seed, tuple(rows), joint_noise, ledger, front, choice, exported, reloaded, page)
-    (out / "demo.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
+    write_text(out / "demo.json", json.dumps(result.as_dict(), indent=2) + "\n")
     return result
 
 
@@ -161,7 +162,7 @@ def _prepare(out: Path, folders: Mapping[str, Path], seed: int, workers: int, pr
     """Every training, and the opened run."""
     _claim_seed(out, seed)
     progress("pretraining a weak base model")
-    costs = {"pretraining": pretrain(folders["base"], seed)}
+    _charge(out, "pretraining", pretrain(folders["base"], seed))
     jobs = {
         "finetunes": [
             Job(folders[task], folders["base"], seed, tuple(row), 10 * seed + 1)
@@ -175,13 +176,15 @@ def _prepare(out: Path, folders: Mapping[str, Path], seed: int, workers: int, pr
         zip(queue, _executor(workers, queue).map(train, [job for _, job in queue]), strict=True)
     ):
         progress(f"{stage}: training {number + 1} of {len(queue)} done")
-        costs[stage] = costs.get(stage, Ledger()) + cost
-    study = open_study(recipe_of(folders, seed), out)
-    with study.folder.open_journal() as journal:
-        for stage, cost in costs.items():
-            if cost.trainings:
-                journal.charge(stage, cost)
-    return study
+        _charge(out, stage, cost)
+    return open_study(recipe_of(folders, seed), out)
+
+
+def _charge(out: Path, stage: str, cost: Ledger) -> None:
+    """Charge a training at once, so that one sitting knows what an earlier one has paid."""
+    if cost.trainings:
+        with RunFolder(out).open_journal() as journal:
+            journal.charge(stage, cost)
 
 
 def _claim_seed(out: Path, seed: int) -> None:
@@ -210,7 +213,7 @@ def _joint_folder(out: Path, row: Sequence[float], repeat: int) -> Path:
 
 def _score_joint(study: Study, journal: Journal, out: Path, repeat: int, progress: Progress) -> Scores:
     models = load_all([_joint_folder(out, row, repeat) for row in grid().tolist()])
-    return _score(study, journal, f"joint grid {repeat}", models, grid(), "trained", progress)
+    return _score(study, journal, f"joint grid {repeat}: {FINETUNING!r}", models, grid(), "trained", progress)
 
 
 def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, tuple[Preview, Scores]]:
@@ -236,7 +239,7 @@ def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, t
         fits[repr(method.fit)] = preview.curvatures
         found[method.name] = (
             preview,
-            _score(study, journal, f"test of {method.name}", preview.models, grid(), "merged"),
+            _score(study, journal, f"{method!r} at strength {preview.strength}", preview.models, grid(), "merged"),
         )
     return found
 

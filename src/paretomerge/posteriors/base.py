@@ -144,11 +144,14 @@ def require_symmetric(matrix: Tensor, size: int, what: str) -> Tensor:
 def cholesky(precision: Tensor, what: str) -> Tensor:
     """The lower Cholesky factor of `[..., D, D]`; `PosteriorError` where it is not positive definite."""
     factor, failed = torch.linalg.cholesky_ex(precision)
-    # A rank-deficient matrix often passes a Cholesky with pivots of rounding size: those are noise too.
-    pivots = factor.diagonal(dim1=-2, dim2=-1) ** 2
-    scale = precision.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
-    noise = (pivots <= precision.shape[-1] * torch.finfo(precision.dtype).eps * scale).any(-1)
-    if bool((failed.to(torch.bool) | noise).any()):
+    # A singular H often passes with pivots of rounding size. L Lᵀ differs from it by D·eps·|H| at most, so its
+    # smallest eigenvalue is no larger than that, and tr (L Lᵀ)^-1 = |L^-1|² no smaller than the reciprocal (Weyl).
+    identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    inverse = torch.linalg.solve_triangular(factor, identity.expand_as(precision), upper=False)
+    largest = precision.diagonal(dim1=-2, dim2=-1).amax(-1)
+    resolution = precision.shape[-1] * torch.finfo(precision.dtype).eps
+    solid = inverse.square().sum((-2, -1)) * largest * resolution < 1
+    if bool((failed.to(torch.bool) | ~solid).any()):
         raise PosteriorError(
             f"{what} is not positive definite: some direction has no curvature in any task with positive weight. "
             "Add a ridge (damping), or give a prior with positive precision"

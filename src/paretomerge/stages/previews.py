@@ -136,6 +136,8 @@ def choose_strength(
         return method.strengths[0], 0
     weights = simplex_grid(len(finetunes), divisions)
     weights = weights[weights.max(axis=1) < 1]
+    if not len(weights):
+        return method.strengths[0], 0  # a single task: every merge is its finetune
     losses = []
     evaluator = SupervisedEvaluator(problem, "validation")
     for strength in method.strengths:
