@@ -59,7 +59,12 @@ def sync_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file atomically; what was there before stays until the new content is safe.
+    """Write a text file (UTF-8) atomically; see `write_bytes`."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a file atomically; what was there before stays until the new content is safe.
 
     Raises:
         StorageError: the disk refused; nothing half-written is left.
@@ -68,7 +73,7 @@ def write_text(path: Path, text: str) -> Path:
     try:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content)
             sync_file(temporary)
             os.replace(temporary, path)
             sync_folder(path.parent)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paretomerge.checkpoints.atomic import write_bytes
 from paretomerge.errors import DataError, MissingExtraError
 from paretomerge.reports.data import ReportData
-from paretomerge.reports.files import write_atomically
 from paretomerge.reports.marks import CHOSEN_COLOUR, MARKS, better, clean, objective_name
 from paretomerge.reports.panels import (
     GREY,
@@ -78,7 +78,7 @@ def draw_front(scores_or_data: Scores | ReportData, path: str | os.PathLike[str]
         raise DataError(f"one objective ({name}) has no trade-off to draw: give at least two objectives")
     if not np.isfinite(points.values[:, columns]).all(axis=1).any():
         raise DataError("nothing to draw: no model has a score on every objective. Evaluate some weightings first")
-    return write_atomically(path, _render(data.title, points, columns, path.suffix.lower()[1:]))
+    return write_bytes(path, _render(data.title, points, columns, path.suffix.lower()[1:]))
 
 
 def shown_objectives(data: ReportData, metric: str | None = None) -> tuple[Objective, ...]:

@@ -16,10 +16,10 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from paretomerge.checkpoints.atomic import write_bytes
 from paretomerge.reports.columns import Column, columns_of, ledger_columns
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.embed import payload, to_script_json
-from paretomerge.reports.files import write_atomically
 from paretomerge.reports.headline import headline
 from paretomerge.reports.marks import MARKS, clean
 
@@ -37,7 +37,7 @@ def write_page(path: str | os.PathLike[str], data: ReportData) -> Path:
     Raises:
         StorageError: the disk refused; what was at `path` before is untouched.
     """
-    return write_atomically(Path(path), page_html(data).encode("utf-8", errors="replace"))
+    return write_bytes(Path(path), page_html(data).encode("utf-8", errors="replace"))
 
 
 def page_html(data: ReportData) -> str:
