@@ -43,6 +43,7 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -e ".[demo]" -c constraints.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt oracles.txt
 	$(BIN)/python -m pip install --quiet -e ".[dev,hf]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r oracles.txt
 	@touch $@

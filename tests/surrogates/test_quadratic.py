@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from paretomerge.errors import DataError
 from paretomerge.surrogates import Quadratic, fit_surrogate, simplex_design
-from paretomerge.types import simplex_grid
+from paretomerge.types import Objective, simplex_grid
 
 
 def held_out_r2(fitted, truth, tasks):
@@ -100,7 +100,9 @@ def test_without_scores_there_is_only_the_prior(scores_at):
 
 
 def test_features_are_the_weights_and_their_products():
-    assert Quadratic().features(np.array([[0.2, 0.3, 0.5]]), 0)[0] == pytest.approx([0.2, 0.3, 0.5, 0.06, 0.1, 0.15])
+    assert Quadratic().features(np.array([[0.2, 0.3, 0.5]]), ("a", "b", "c"), Objective("a"))[0] == pytest.approx(
+        [0.2, 0.3, 0.5, 0.06, 0.1, 0.15]
+    )
 
 
 def test_predictions_respect_the_bounds(random_quadratic, scores_at):

@@ -34,6 +34,8 @@ def test_the_residual_variance_estimates_the_noise_nobody_reported():
     assert fit(values, features=features).residual_variance == pytest.approx(0.09, rel=0.2)
     reported = fit(values, stderr=0.3, features=features)
     assert reported.residual_variance < 0.02
+    # Another score has that noise again, reported or not.
+    assert reported.score_variance == pytest.approx(0.09, rel=0.2)
 
 
 def test_predictions_carry_the_coefficients_uncertainty_and_the_residuals():
@@ -52,7 +54,7 @@ def test_through_a_link_the_slope_carries_the_uncertainty():
     mean, stdev = found.predict(query)
     slope = link.slope(query @ found.coefficients)[0]
     spread = query[0] @ found.covariance @ query[0]
-    assert stdev[0] == pytest.approx((slope**2 * spread + found.residual_variance) ** 0.5)
+    assert stdev[0] == pytest.approx((slope**2 * spread + found.score_variance) ** 0.5)
     assert mean[0] == pytest.approx(link.value(np.array(0.4)), abs=0.02)
 
 

@@ -31,7 +31,7 @@ class Fitted:
 
     def models(self, weights: np.ndarray) -> Iterator[dict[str, Tensor]]:
         """Merged parameters at each weighting `[K, T]`."""
-        return merged_models(self.study.base, self.study.finetunes, self.method, self.curvatures, self.damping, weights)
+        return merged_models(self.study.base, self.method, self.curvatures, self.damping, weights)
 
     def predicted_losses(self, weights: np.ndarray) -> np.ndarray:
         """Predicted losses `[K, T]`, at no evaluation."""

@@ -79,8 +79,8 @@ def score_merged(
 
 
 def _surrogate(study: Study, fitted: Fitted, scores: Scores) -> Surrogate:
-    # Predicted losses are one per task, in the order of the tasks; other objectives have no partner among them.
-    has_partners = tuple(objective.task for objective in scores.objectives) == study.tasks
+    # Losses are predicted per task; an objective measured on something else has no partner among them.
+    has_partners = all(objective.task in study.tasks for objective in scores.objectives)
     informed = study.recipe.front.surrogate == "informed" and fitted.curvatures.losses and has_partners
     return PosteriorInformed(fitted.predicted_losses) if informed else Quadratic(allow_underdetermined=True)
 

@@ -20,7 +20,10 @@ from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.merging import MergeRule, PosteriorMerge, TaskArithmetic, merge, merge_coordinates
 from paretomerge.posteriors import Subspace, relative_strength
 from paretomerge.stages.scoring import Progress, silent
-from paretomerge.types import Ledger, Params, Problem, Split, simplex_grid
+from paretomerge.types import Layout, Ledger, Params, Problem, Split, simplex_grid
+
+RESIDENT = 2**28
+"""Numbers of merged models held at once: one gigabyte in float32."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +99,17 @@ def preview_models(
         models, cost = _recentred(problem, base, method, curvatures, strength, weights, progress)
         ledger = ledger + Ledger(gradient_passes=cost.gradient_passes)
     else:
-        models = list(merged_models(base, finetunes, method, curvatures, strength, weights))
+        models = list(merged_models(base, method, curvatures, strength, weights))
     return Preview(
         method, weights, models, strength, curvatures, ledger + Ledger(seconds=time.perf_counter() - started)
     )
 
 
 def merged_models(
-    base: Params,
-    finetunes: Mapping[str, Params],
-    method: PreviewMethod,
-    curvatures: Curvatures,
-    strength: float,
-    weights: np.ndarray,
-    batch: int = 16,
+    base: Params, method: PreviewMethod, curvatures: Curvatures, strength: float, weights: np.ndarray
 ) -> Iterator[dict[str, Tensor]]:
-    """Merged parameters at each weighting, `batch` of them per sweep over the inputs."""
+    """Merged parameters at each weighting, as many per sweep over the inputs as fit into `RESIDENT` numbers."""
+    batch = max(1, RESIDENT // Layout.of(base).size)
     rule = replace(method.rule, scale=strength) if isinstance(method.rule, TaskArithmetic) else method.rule
     posteriors = curvatures.posteriors(strength)
     for start in range(0, len(weights), batch):
@@ -142,7 +140,7 @@ def choose_strength(
     evaluator = SupervisedEvaluator(problem, "validation")
     for strength in method.strengths:
         progress(f"validation of strength {strength:g}")
-        models = merged_models(base, finetunes, method, curvatures, strength, weights)
+        models = merged_models(base, method, curvatures, strength, weights)
         losses.append(
             float(
                 np.mean(

@@ -5,6 +5,7 @@ Shapes: `N` scored weightings, `K` queries, `T` tasks, `M` objectives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,8 +20,8 @@ from paretomerge.types import Objective, Origin, Scores, Weights
 class Surrogate(Protocol):
     """Settings of a surrogate; `features` and `prior` turn it into one Bayesian regression per objective."""
 
-    def features(self, weights: np.ndarray, objective: int) -> np.ndarray:
-        """`[K, F]` for weightings `[K, T]`."""
+    def features(self, weights: np.ndarray, tasks: Sequence[str], objective: Objective) -> np.ndarray:
+        """`[K, F]` for weightings `[K, T]` of the named tasks."""
         ...
 
     def prior(self, scores: Scores, objective: int, link: Link) -> tuple[np.ndarray, np.ndarray]:
@@ -53,8 +54,8 @@ class FittedSurrogate:
         """Mean and standard deviation `[K, M]` at weightings `[K, T]`."""
         batch = Weights.of(weights, self.tasks).batch
         pairs = [
-            regression.predict(self.surrogate.features(batch, index))
-            for index, regression in enumerate(self.regressions)
+            regression.predict(self.surrogate.features(batch, self.tasks, objective))
+            for objective, regression in zip(self.objectives, self.regressions, strict=True)
         ]
         return np.stack([mean for mean, _ in pairs], axis=1), np.stack([stdev for _, stdev in pairs], axis=1)
 
@@ -75,7 +76,7 @@ def fit_surrogate(scores: Scores, surrogate: Surrogate) -> FittedSurrogate:
     regressions, quality, warnings = [], [], []
     for index, objective in enumerate(scores.objectives):
         link = surrogate.link(objective)
-        features = surrogate.features(scores.weights, index)
+        features = surrogate.features(scores.weights, scores.tasks, objective)
         mean, variance = surrogate.prior(scores, index, link)
         values, stderr = scores.values[:, index], scores.stderr[:, index]
         regressions.append(fit_regression(features, values, stderr, link, mean, variance))

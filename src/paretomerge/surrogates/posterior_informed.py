@@ -8,12 +8,13 @@ it predicts with no evaluation at all; a metric in other units (accuracy) is lea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from paretomerge.errors import DataError
 from paretomerge.surrogates.base import require_scores
 from paretomerge.surrogates.links import Link, identity_link, link_of
 from paretomerge.types import Objective, Scores
@@ -24,7 +25,8 @@ class PosteriorInformed:
     """Settings of the posterior-informed surrogate.
 
     Args:
-        predicted_losses: weightings `[K, T]` → predicted losses `[K, T]`, one column per task; costs no evaluation.
+        predicted_losses: weightings `[K, T]` → predicted losses `[K, T]`, one column per task in the
+            order of the weights' columns; costs no evaluation.
         links: `"bounds"` or `"identity"`; losses are always linked by the identity, in which `q` is given.
         prior_scale: prior standard deviation of the scale `s` (curvature from training examples is often 2-3 times
             off on test losses).
@@ -34,15 +36,20 @@ class PosteriorInformed:
     links: Literal["bounds", "identity"] = "bounds"
     prior_scale: float = 1.0
 
-    def features(self, weights: np.ndarray, objective: int) -> np.ndarray:
+    def features(self, weights: np.ndarray, tasks: Sequence[str], objective: Objective) -> np.ndarray:
         """`[K, 2]`: one, and the predicted loss of the objective's task.
 
-        Objectives are taken in blocks of one per task, as `supervised_objectives` makes them.
+        Raises:
+            DataError: an objective measured on none of the tasks, so that no loss is predicted for it.
         """
+        if objective.task not in tasks:
+            raise DataError(
+                f"objective {objective.name!r} is measured on {objective.task!r}, whose loss no posterior predicts; "
+                f"the tasks are {', '.join(tasks)}: use the quadratic surrogate"
+            )
         if not len(weights):
             return np.zeros((0, 2))
-        predicted = self.predicted_losses(weights)
-        return np.stack([np.ones(len(weights)), predicted[:, objective % predicted.shape[1]]], axis=1)
+        return np.stack([np.ones(len(weights)), self.predicted_losses(weights)[:, tasks.index(objective.task)]], axis=1)
 
     def prior(self, scores: Scores, objective: int, link: Link) -> tuple[np.ndarray, np.ndarray]:
         """For losses `a ~ N(0, level²)`, `s ~ N(1, prior_scale²)`; otherwise wide around the mean score."""

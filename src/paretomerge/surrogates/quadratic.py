@@ -8,6 +8,7 @@ Experiments with mixtures).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -34,7 +35,7 @@ class Quadratic:
     prior_scale: float = 10.0
     allow_underdetermined: bool = False
 
-    def features(self, weights: np.ndarray, objective: int) -> np.ndarray:
+    def features(self, weights: np.ndarray, tasks: Sequence[str], objective: Objective) -> np.ndarray:
         """`[K, T(T+1)/2]`: the weights, then their pairwise products."""
         pairs = combinations(range(weights.shape[1]), 2)
         return np.concatenate([weights, *(weights[:, [i]] * weights[:, [j]] for i, j in pairs)], axis=1)

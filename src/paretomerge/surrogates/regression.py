@@ -19,21 +19,26 @@ _ITERATIONS = 50
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """A fitted regression: coefficients `[F]`, their covariance `[F, F]`, and the residual variance."""
+    """A fitted regression: coefficients `[F]`, their covariance `[F, F]`, and two variances of the residuals.
+
+    `residual_variance` is what the standard errors do not explain, as the fit weighs scores; `score_variance` is all
+    that is seen in the residuals, for predicting another score.
+    """
 
     link: Link
     coefficients: np.ndarray
     covariance: np.ndarray
     residual_variance: float
+    score_variance: float
 
     def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the score at `features [K, F]`, each `[K]`.
 
-        The standard deviation includes the residual variance: it is for a new score, measured without error.
+        The standard deviation includes the score variance: it is for a new score on the same examples.
         """
         eta = features @ self.coefficients
         spread = np.einsum("kf,fg,kg->k", features, self.covariance, features)
-        variance = self.link.slope(eta) ** 2 * np.maximum(spread, 0) + self.residual_variance
+        variance = self.link.slope(eta) ** 2 * np.maximum(spread, 0) + self.score_variance
         return self.link.value(eta), np.sqrt(variance)
 
 
@@ -57,7 +62,7 @@ def fit_regression(
     """
     scale = np.sqrt(prior_variance)
     if not len(values):
-        return Regression(link, prior_mean, np.diag(prior_variance), 0.0)
+        return Regression(link, prior_mean, np.diag(prior_variance), 0.0, 0.0)
     floor = max(float(np.mean(stderr**2)), (1e-6 * (np.ptp(values) + 1e-12)) ** 2)
     residual = max(float(np.var(values)), floor) * 0.1
     beta = _start(features, values, link, prior_mean, prior_variance)
@@ -71,7 +76,10 @@ def fit_regression(
         spare = max(len(values) - determined, 0.5)
         residual = max(float(np.sum(errors**2)) / spare - float(np.mean(stderr**2)), 1e-8 * floor)
     covariance = (inverse @ inverse.T) * scale[:, None] * scale
-    return Regression(link, beta, covariance, residual)
+    # Scores of different weightings share their examples, so their standard errors largely move together and show
+    # nothing in the residuals. What does show is what the model cannot express: nothing is subtracted from it.
+    seen = max(float(np.sum(errors**2)) / spare, residual)
+    return Regression(link, beta, covariance, residual, seen)
 
 
 def _start(features: np.ndarray, values: np.ndarray, link: Link, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
