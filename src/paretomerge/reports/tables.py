@@ -95,10 +95,10 @@ def compact_table(
 
 
 def _folded(header: str, width: int) -> str:
-    """The header in lines of at most `width`; `loss[task]` becomes `loss` above `task` if it must."""
+    """The header in lines of at most `width`, words whole; `loss[task]` becomes `loss` above `task` if it must."""
     lines = header.replace("[", "\n").replace("]", "").split("\n")
     lines = header.split("\n") if max(map(len, header.split("\n"))) <= width else lines
-    return "\n".join(piece for line in lines for piece in wrap(line, width) or [""])
+    return "\n".join(piece for line in lines for piece in wrap(line, width, break_long_words=False) or [""])
 
 
 def _rich(columns: Sequence[Column], title: str) -> Table:
