@@ -32,6 +32,14 @@ def _front(weights: np.ndarray) -> Front:
     )
 
 
+def test_weightings_that_leave_a_task_out_come_last() -> None:
+    """Three weightings of the grid of quarters give every task some weight; they are verified first."""
+    found = spread_points(_front(simplex_grid(3, 4)), 5)
+    assert (found[:3] > 0).all()
+    assert sorted(map(tuple, found[:3].tolist())) == [(0.25, 0.25, 0.5), (0.25, 0.5, 0.25), (0.5, 0.25, 0.25)]
+    assert (found[3:] == 0).any(axis=1).all()
+
+
 def test_points_are_far_from_each_other_and_from_the_corners() -> None:
     grid = simplex_grid(2, 8)
     assert spread_points(_front(grid), 1).tolist() == [[0.5, 0.5]]

@@ -29,19 +29,20 @@ def command(
         return
     from rich.console import Console
 
-    from paretomerge.reports import methods_table
+    from paretomerge.reports import compact_table
 
-    rows = [
-        {
-            "metric": metric,
-            "preview error": quality.preview_error,
-            "bias": quality.bias,
-            "hypervolume ratio": quality.hypervolume_ratio,
-            "rank correlation": quality.as_dict()["rank_correlation"],
-        }
-        for metric, quality in verification.quality.items()
+    found = list(verification.quality.values())
+    worst = [max(q.preview_error_by_objective.items(), key=lambda pair: pair[1]) for q in found]
+    ranks = [q.as_dict()["rank_correlation"] for q in found]
+    columns = [
+        ("metric", list(verification.quality)),
+        ("preview error", [f"{q.preview_error:.4f}" for q in found]),
+        ("bias", [f"{q.bias:+.4f}" for q in found]),
+        ("rank correlation", ["" if rank is None else f"{rank:.3f}" for rank in ranks]),
+        ("largest error", [f"{error:.4f}" for _, error in worst]),
+        ("on", [name for name, _ in worst]),
     ]
     count = len(verification.truths)
     plural = "" if count == 1 else "s"
-    Console().print(methods_table(rows, f"previews against {count} joint finetuning{plural}, on test data"))
+    Console().print(compact_table(columns, f"previews against {count} joint finetuning{plural}, on test data", left=1))
     typer.echo(f"next: paretomerge report {study.folder.path}")

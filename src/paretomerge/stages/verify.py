@@ -99,14 +99,20 @@ def qualities(previews: Scores, truths: Scores) -> dict[str, PreviewQuality]:
 
 
 def spread_points(front: Front, count: int, first: int | None = None) -> np.ndarray:
-    """`count` weightings of a front, far from each other and from the corners (which are the finetunes)."""
+    """`count` weightings of a front, far from each other and from the corners (which are the finetunes).
+
+    Weightings that leave a task out come last: a task nobody asked for says little about a trade-off.
+    """
     tasks = len(front.tasks)
     chosen = [front.weights[first]] if first is not None else []
     corners = list(np.eye(tasks)) if tasks > 1 else []
+    complete = (front.weights > 0).all(axis=1)
     while len(chosen) < min(count, len(front)):
         known = np.array([*corners, *chosen])
         distance = np.linalg.norm(front.weights[:, None] - known[None], axis=2).min(axis=1)
-        chosen.append(front.weights[int(np.argmax(np.round(distance, 9)))])
+        fresh = complete & (distance > 1e-9)
+        candidates = np.where(fresh, distance, -1.0) if fresh.any() else distance
+        chosen.append(front.weights[int(np.argmax(np.round(candidates, 9)))])
     return np.array(chosen)
 
 
