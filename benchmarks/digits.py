@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from publishing import machine, write_section
 
 from paretomerge.demo import run_demo
 from paretomerge.demo.methods import HEADLINE
@@ -85,16 +83,6 @@ def bootstrap_ratio(one: np.ndarray, other: np.ndarray) -> list[float]:
     return [float(q) for q in np.percentile(ratios, [2.5, 97.5])]
 
 
-def machine() -> dict[str, Any]:
-    """Where and with what it was measured."""
-    packages = ("paretomerge", "torch", "numpy", "scikit-learn", "moocore")
-    return {
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
-    }
-
-
 def table(results: dict[str, Any]) -> str:
     """The markdown table."""
     seeds = ", ".join(map(str, results["seeds"]))
@@ -114,8 +102,8 @@ def table(results: dict[str, Any]) -> str:
     )
     lines = [
         f"Seeds {seeds}. Test split; means over seeds; ratio of means to averaging with a 95 % bootstrap interval over "
-        "seeds; × floor is the multiple of the error between two joint grids that differ in seed only. *Interior*: every "
-        "task has weight; *unweighted*: losses of tasks whose weight is zero.",
+        "seeds; × floor is the multiple of the error between two joint grids that differ in seed only. *Interior*: "
+        "every task has weight; *unweighted*: losses of tasks whose weight is zero.",
         "",
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
@@ -147,13 +135,6 @@ def readme_table(run: dict[str, Any]) -> str:
             f"| {row['hypervolume_ratio']:.3f} | {row['rank_correlation']:.3f} |"
         )
     return "\n".join(lines)
-
-
-def write_section(page: Path, name: str, text: str) -> None:
-    """Replace a generated part of a page."""
-    before, _, rest = page.read_text().partition(f"<!-- {name}: generated -->\n")
-    _, _, after = rest.partition(f"<!-- {name}: end -->")
-    page.write_text(f"{before}<!-- {name}: generated -->\n{text}\n<!-- {name}: end -->{after}")
 
 
 if __name__ == "__main__":

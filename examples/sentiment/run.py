@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from assets import fetch
 from data import TASKS, load_texts
 from model import by_block, probed_base, sentiment_problem
@@ -43,7 +42,7 @@ RECIPE = TrainingRecipe(
 )
 JOINT = np.array([[8, 8, 8], [12, 6, 6], [6, 12, 6], [6, 6, 12], [16, 4, 4], [4, 16, 4], [4, 4, 16]]) / 24
 REPEATED = 3
-RIDGES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+RIDGES = (1e-2, 1e-1, 3e-1, 1.0)
 EXAMPLES = 150
 METHODS = (
     PreviewMethod("averaging", FitIsotropic(), Averaging()),
@@ -70,7 +69,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out
-    torch.set_num_threads(1)
     model, sdist = fetch(out / "assets")
     problem = sentiment_problem(model, load_texts(sdist))
     base = kept(out / "base", lambda: probed_base(problem))
