@@ -35,7 +35,9 @@ from paretomerge.stages import (
 )
 from paretomerge.stages.decide import measured_point
 from paretomerge.stages.scoring import Progress, score_models, silent
-from paretomerge.types import Front, Ledger, Origin, Params, Scores
+from paretomerge.types import Front, FrontPoint, Ledger, Origin, Params, Scores, digest_params
+
+NOISE = {"name": "joint finetuning, another seed"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,7 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
     study = _prepare(out, folders, seed, workers, progress)
     with study.folder.open_journal() as journal:
         truth, noise = (_score_joint(study, journal, out, repeat, progress) for repeat in (0, 1))
-        corners = _score(study, journal, "finetunes", load_all([folders[task] for task in TASKS]), np.eye(3), "trained")
+        corners = _score(study, journal, load_all([folders[task] for task in TASKS]), np.eye(3), "trained")
         previews = _previews(study, journal, progress)
         rows, joint_noise = compare_all({name: scores for name, (_, scores) in previews.items()}, truth, noise, corners)
         for row in rows:
@@ -102,33 +104,37 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
     exported = export_point(study, "chosen", out / "merged", overwrite=True, progress=progress)
     reloaded = accuracies(study, load(exported))
     measured = measured_point(study, choice.point, progress)
-    losses = [objective.name for objective in front.objectives]
-    shown = Scores.concatenate(
-        [previews[HEADLINE][1].select("loss"), truth.select("loss"), corners.select("loss"), front.scores]
-    )
-    page = report(
-        ReportData(
-            title="Digits upright, rotated and mirrored: one model, three tasks",
-            objectives=front.objectives,
-            scores=shown,
-            front=front,
-            choice=replace(
-                measured,
-                values={name: measured.values[name] for name in losses},
-                stdev={name: measured.stdev[name] for name in losses},
-            ),
-            methods=[_shown_row(row) for row in (*rows, {"name": "another seed of joint finetuning", **joint_noise})],
-            ledger={stage: asdict(cost) for stage, cost in ledger.items()},
-            notes={
-                "truth": f"joint finetuning, {FINETUNING.steps} steps, test losses; previews are {HEADLINE}",
-                "splits": "strengths and the front are chosen on validation; the table is on test",
-            },
-        ),
-        out,
-    )
+    merged = previews[HEADLINE][1]
+    page = _write_report(out, [merged, truth, corners], front, measured, (*rows, NOISE | joint_noise), ledger)
     result = DemoResult(seed, tuple(rows), joint_noise, ledger, front, choice, exported, reloaded, page)
     write_text(out / "demo.json", json.dumps(result.as_dict(), indent=2) + "\n")
     return result
+
+
+def _write_report(
+    out: Path,
+    scores: Sequence[Scores],
+    front: Front,
+    chosen: FrontPoint,
+    rows: Sequence[Mapping[str, Any]],
+    ledger: Mapping[str, Ledger],
+) -> ReportPaths:
+    losses = [objective.name for objective in front.objectives]
+    values, stdev = ({name: found[name] for name in losses} for found in (chosen.values, chosen.stdev))
+    data = ReportData(
+        title="Digits upright, rotated and mirrored: one model, three tasks",
+        objectives=front.objectives,
+        scores=Scores.concatenate([*(part.select("loss") for part in scores), front.scores]),
+        front=front,
+        choice=replace(chosen, values=values, stdev=stdev),
+        methods=[_shown_row(row) for row in rows],
+        ledger={stage: asdict(cost) for stage, cost in ledger.items()},
+        notes={
+            "truth": f"joint finetuning, {FINETUNING.steps} steps, test losses; previews are {HEADLINE}",
+            "splits": "strengths and the front are chosen on validation; the table is on test",
+        },
+    )
+    return report(data, out)
 
 
 def recipe_of(folders: Mapping[str, Path], seed: int) -> Recipe:
@@ -213,7 +219,7 @@ def _joint_folder(out: Path, row: Sequence[float], repeat: int) -> Path:
 
 def _score_joint(study: Study, journal: Journal, out: Path, repeat: int, progress: Progress) -> Scores:
     models = load_all([_joint_folder(out, row, repeat) for row in grid().tolist()])
-    return _score(study, journal, f"joint grid {repeat}: {FINETUNING!r}", models, grid(), "trained", progress)
+    return _score(study, journal, models, grid(), "trained", progress)
 
 
 def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, tuple[Preview, Scores]]:
@@ -239,7 +245,7 @@ def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, t
         fits[repr(method.fit)] = preview.curvatures
         found[method.name] = (
             preview,
-            _score(study, journal, f"{method!r} at strength {preview.strength}", preview.models, grid(), "merged"),
+            _score(study, journal, preview.models, grid(), "merged"),
         )
     return found
 
@@ -247,15 +253,14 @@ def _previews(study: Study, journal: Journal, progress: Progress) -> dict[str, t
 def _score(
     study: Study,
     journal: Journal,
-    what: str,
     models: Sequence[Params],
     weights: np.ndarray,
     origin: Origin,
     progress: Progress = silent,
 ) -> Scores:
     keys = [
-        evaluation_key(what=what, seed=study.recipe.seed, weights=row, split="test", digests=study.digests)
-        for row in weights
+        evaluation_key(model=digest_params(model), weights=row, evaluator=study.evaluator_digest("test"))
+        for model, row in zip(models, weights, strict=True)
     ]
     return score_models(
         journal,

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from paretomerge.checkpoints import load_posterior, save_posterior
+from paretomerge.checkpoints.write import tool_version
 from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures, isotropic_curvatures
 from paretomerge.posteriors import Posterior, PredictedLoss, Product, Subspace
 from paretomerge.recipes import method
@@ -48,6 +49,7 @@ class Fitted:
             damping=self.damping,
             seed=self.study.recipe.seed,
             data=_data_digest(self.study, self.method),
+            version=tool_version(),
         )
 
 
