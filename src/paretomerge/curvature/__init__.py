@@ -2,7 +2,14 @@
 
 from paretomerge.curvature.enrichment import scaled_gradients
 from paretomerge.curvature.fisher import DiagonalFisher, diagonal_fisher
-from paretomerge.curvature.fit import Curvatures, average, fit_curvatures, fit_posterior, isotropic_curvatures
+from paretomerge.curvature.fit import (
+    Curvatures,
+    average,
+    fit_curvatures,
+    fit_posterior,
+    isotropic_curvatures,
+    measured_part,
+)
 from paretomerge.curvature.gauss_newton import Expansion, dense_gauss_newton, expand_in_subspace
 from paretomerge.curvature.gradients import LossGradient, loss_gradient
 from paretomerge.curvature.methods import FitDense, FitDiagonal, FitIsotropic, FitMethod, FitSubspace
@@ -28,6 +35,7 @@ __all__ = [
     "fit_posterior",
     "isotropic_curvatures",
     "loss_gradient",
+    "measured_part",
     "module_predictor",
     "parameters_of",
     "recentre",

@@ -93,14 +93,15 @@ def fit_curvatures(
         fitted, passes = fit_centred(fit) if method.location == "centred" else fit_at_finetunes(fit)
         bare = {task: loss.curvature for task, loss in fitted.items()}
     else:
+        centre = average(ready)
         for number, (task, finetune) in enumerate(ready.items()):
             progress(f"{method.family} curvature of {task}")
             generator = torch.Generator().manual_seed(seed + number)
-            points = curvature_points(finetune, average(ready), method.location)
+            points = curvature_points(finetune, centre, method.location)
             bare[task], loss, examples = _fit_one(
                 model, finetune, points, problem.batches(task, split), method, generator
             )
-            fitted[task] = PredictedLoss.anchored(_measured_part(bare[task]), points[0], loss, examples)
+            fitted[task] = PredictedLoss.anchored(measured_part(bare[task]), points[0], loss, examples)
             passes += examples * len(points)
     return Curvatures(method, bare, fitted, Ledger(gradient_passes=passes, seconds=time.perf_counter() - started))
 
@@ -201,6 +202,6 @@ def _fit_one(
     return posterior, expansions[0].loss, expansions[0].examples
 
 
-def _measured_part(posterior: Posterior) -> Posterior:
+def measured_part(posterior: Posterior) -> Posterior:
     """What was measured of a posterior: the dense part of a product."""
     return posterior.parts["dense"] if isinstance(posterior, Product) else posterior

@@ -18,11 +18,11 @@ from paretomerge.curvature.gauss_newton import Expansion, expand_in_subspace
 from paretomerge.curvature.gradients import LossGradient, loss_gradient
 from paretomerge.curvature.methods import FitSubspace
 from paretomerge.curvature.predictor import LossModel
+from paretomerge.merging import merge_coordinates
 from paretomerge.posteriors import (
     Basis,
     PredictedLoss,
     Subspace,
-    cholesky,
     damp,
     gradient_basis,
     task_vector_basis,
@@ -84,7 +84,7 @@ def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:
     for _ in range(fit.method.centres):
         if fitted:
             place = equal_weights_merge(fitted, fit.method.damping)
-        centre = {**fit.base, **displaced(fit.origin, basis, place)}
+        centre = {**fit.base, **basis.point(fit.origin, place)}
         slopes = {task: fit.slope(task, centre) for task in fit.finetunes}
         if fit.method.enrich != "none":
             found = gradient_basis(descent_directions(slopes, fit.method.enrich), task_vectors, fit.method.groups)
@@ -110,11 +110,9 @@ def shares(basis: Basis, place: Tensor, tasks: Sequence[str]) -> dict[str, Tenso
 
 def equal_weights_merge(fitted: Mapping[str, PredictedLoss], damping: float) -> Tensor:
     """Coordinates of the merge with equal weights, where the next expansion is made."""
-    damped = damp({task: loss.curvature for task, loss in fitted.items()}, damping).values()
-    subspaces = [posterior for posterior in damped if isinstance(posterior, Subspace)]
-    precision = torch.stack([posterior.precision for posterior in subspaces]).mean(0)
-    weighted = torch.stack([posterior.precision_mean for posterior in subspaces]).mean(0)
-    return torch.cholesky_solve(weighted[:, None], cholesky(precision, "the curvature at the centre"))[:, 0]
+    damped = damp({task: loss.curvature for task, loss in fitted.items()}, damping)
+    subspaces = {task: posterior for task, posterior in damped.items() if isinstance(posterior, Subspace)}
+    return merge_coordinates(subspaces, [1 / len(subspaces)] * len(subspaces))[0]
 
 
 def subspace_loss(
@@ -128,12 +126,3 @@ def subspace_loss(
     curvature = Subspace(origin, basis, expansion.curvature, expansion.curvature @ coordinates - slope)
     offset = expansion.loss - float(curvature.energy_at(coordinates))
     return PredictedLoss(curvature, offset, expansion.examples)
-
-
-def displaced(origin: Params, basis: Basis, coordinates: Tensor) -> dict[str, Tensor]:
-    """`origin + V c`."""
-    touched = basis.tensors()
-    return {
-        name: (tensor + basis.combine(coordinates[None], name)[0]).to(tensor.dtype) if name in touched else tensor
-        for name, tensor in origin.items()
-    }

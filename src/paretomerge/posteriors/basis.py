@@ -118,6 +118,21 @@ class Basis:
         flat = coordinates[:, used].to(dtype) @ stacked.reshape(len(used), -1).to(dtype)
         return flat.reshape(len(coordinates), *stacked.shape[1:])
 
+    def displace(self, origin: Params, coordinates: Tensor) -> dict[str, Tensor]:
+        """`origin + V c` for `K` points `[K, D]`: name → `[K, *shape]`; tensors that no direction touches stay."""
+        touched = self.tensors()
+        return {
+            name: tensor + self.combine(coordinates, name)
+            if name in touched
+            else tensor.expand(len(coordinates), *tensor.shape)
+            for name, tensor in origin.items()
+        }
+
+    def point(self, origin: Params, coordinates: Tensor) -> dict[str, Tensor]:
+        """`origin + V c` for one point `[D]`, in the origin's dtypes."""
+        moved = self.displace(origin, coordinates[None])
+        return {name: moved[name][0].to(tensor.dtype) for name, tensor in origin.items()}
+
     def gram(self) -> Tensor:
         """`VᵀV [D, D]`, float64; zero between directions that touch different tensors."""
         gram = torch.zeros(len(self), len(self), dtype=torch.float64)

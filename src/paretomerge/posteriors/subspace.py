@@ -90,9 +90,7 @@ class Subspace:
 
     def at(self, coordinates: Tensor) -> dict[str, Tensor]:
         """The parameters at `c [D]`, in the origin's dtypes."""
-        expanded = self.expand("coordinates", coordinates[None])
-        dtypes = {name: tensor.dtype for name, tensor in self.origin.items()}
-        return {name: tensor[0].to(dtypes[name]) for name, tensor in expanded.items()}
+        return self.basis.point(self.origin, coordinates)
 
     def blocks(self) -> tuple[str, ...]:
         """One block: all coordinates are coupled."""
@@ -104,13 +102,7 @@ class Subspace:
 
     def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
         """`origin + V c` for `c [K, D]`, tensor by tensor; tensors that no direction touches stay."""
-        touched = self.basis.tensors()
-        return {
-            name: origin + self.basis.combine(solution, name)
-            if name in touched
-            else origin.expand(len(solution), *origin.shape)
-            for name, origin in self.origin.items()
-        }
+        return self.basis.displace(self.origin, solution)
 
     def require_same_kind(self, other: Posterior) -> None:
         """Same family, and the very same coordinates: origin and basis are shared or equal."""

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from paretomerge.checkpoints import load_posterior, save_posterior
 from paretomerge.checkpoints.write import tool_version
-from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures, isotropic_curvatures
-from paretomerge.posteriors import Posterior, PredictedLoss, Product, Subspace
+from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures, isotropic_curvatures, measured_part
+from paretomerge.posteriors import Posterior, PredictedLoss, Subspace
 from paretomerge.recipes import method
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.previews import PreviewMethod, choose_strength, coordinates_loss, merged_models
@@ -123,7 +123,7 @@ def _stored(study: Study, journal: Journal, key: str, preview: PreviewMethod) ->
         bare[task] = load_posterior(path)
     bare = _share_basis(bare)
     losses = {
-        task: PredictedLoss(_measured(bare[task]), offset, examples)
+        task: PredictedLoss(measured_part(bare[task]), offset, examples)
         for task, (offset, examples) in fact["losses"].items()
     }
     return Curvatures(preview.fit, bare, losses)
@@ -143,10 +143,6 @@ def _share_basis(bare: dict[str, Posterior]) -> dict[str, Posterior]:
         assert isinstance(posterior, Subspace)
         shared[task] = Subspace(origin, basis, posterior.precision, posterior.precision_mean)
     return shared
-
-
-def _measured(posterior: Posterior) -> Posterior:
-    return posterior.parts["dense"] if isinstance(posterior, Product) else posterior
 
 
 def _damping(
