@@ -28,8 +28,15 @@ class TensorSource(Protocol):
     def spec(self, name: str) -> TensorSpec:
         """Shape and dtype, without reading values."""
 
-    def read(self, name: str) -> Tensor:
-        """The values of one tensor."""
+    def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
+        """The values of one tensor.
+
+        `buffer`, uint8 `[>= bytes of the tensor]`, may be used to hold them: the tensor is then a view of it and
+        lives until the buffer is used again. A source whose values are in memory already ignores it.
+        """
+
+    def locate(self, name: str) -> tuple[TensorSource, str]:
+        """Who really holds this tensor, and under which name: two views of one tensor give the same answer."""
 
 
 class MemoryTensors:
@@ -57,9 +64,13 @@ class MemoryTensors:
         tensor = self._tensors[name]
         return TensorSpec(tuple(tensor.shape), tensor.dtype)
 
-    def read(self, name: str) -> Tensor:
+    def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
         """One tensor, detached."""
         return self._tensors[name].detach()
+
+    def locate(self, name: str) -> tuple[TensorSource, str]:
+        """Itself."""
+        return self, name
 
 
 @final
@@ -125,6 +136,14 @@ class Checkpoint(Mapping[str, Tensor]):
     def spec(self, name: str) -> TensorSpec:
         """Shape and dtype of one tensor, without reading its values."""
         return self._where[name].spec(name)
+
+    def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
+        """The values of one tensor, in `buffer` where the source can use one (see `TensorSource.read`)."""
+        return self._where[name].read(name, buffer)
+
+    def locate(self, name: str) -> tuple[TensorSource, str]:
+        """The source that really holds a tensor, and its name there."""
+        return self._where[name].locate(name)
 
     @cached_property
     def digest(self) -> str:

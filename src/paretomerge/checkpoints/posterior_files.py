@@ -153,9 +153,13 @@ class _Prefixed:
         """Shape and dtype."""
         return self.file.spec(self.prefix + name)
 
-    def read(self, name: str) -> Tensor:
+    def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
         """Values."""
-        return self.file.read(self.prefix + name)
+        return self.file.read(self.prefix + name, buffer)
+
+    def locate(self, name: str) -> tuple[SafetensorsFile, str]:
+        """The file, and the full name."""
+        return self.file, self.prefix + name
 
 
 def _build(file: SafetensorsFile, structure: Any, prefix: str) -> Posterior:

@@ -79,25 +79,35 @@ class SafetensorsFile:
         """Shape and dtype of one tensor, from the header."""
         return self.entries[name].spec
 
-    def read(self, name: str) -> Tensor:
-        """Read the bytes of one tensor into fresh memory.
+    def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
+        """Read the bytes of one tensor into `buffer` (uint8), or into fresh memory.
 
         Raises:
             StorageError: the disk refused, or the file was replaced since it was opened.
         """
         entry = self.entries[name]
-        buffer = torch.empty(entry.nbytes, dtype=torch.uint8)
+        held = torch.empty(entry.nbytes, dtype=torch.uint8) if buffer is None else buffer[: entry.nbytes]
         with storage_errors(self.path, "read"), self.path.open("rb", buffering=0) as handle:
             if _stamp(handle) != self.stamp:
                 raise StorageError(f"{self.path}: was replaced since it was opened: open it again")
             handle.seek(entry.start)
-            view, filled = buffer.numpy().data, 0
+            view, filled = held.numpy().data, 0
             while filled < entry.nbytes:  # one call may give less than asked for
                 count = handle.readinto(view[filled:])
                 if not count:
                     raise StorageError(f"{self.path}: ended inside {name!r}; the file changed while it was read")
                 filled += count
-        return buffer.view(entry.spec.dtype).reshape(entry.spec.shape)
+        return held.view(entry.spec.dtype).reshape(entry.spec.shape)
+
+    def locate(self, name: str) -> tuple[SafetensorsFile, str]:
+        """Itself."""
+        return self, name
+
+    def require_unchanged(self) -> None:
+        """Raise `StorageError` if the file was replaced or written to since it was opened."""
+        with storage_errors(self.path, "read"), self.path.open("rb") as handle:
+            if _stamp(handle) != self.stamp:
+                raise StorageError(f"{self.path}: was replaced since it was opened: open it again")
 
 
 def open_safetensors(path: Path) -> SafetensorsFile:

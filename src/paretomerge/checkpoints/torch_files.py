@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from paretomerge.checkpoints.atomic import storage_errors
-from paretomerge.checkpoints.checkpoint import MemoryTensors
+from paretomerge.checkpoints.checkpoint import MemoryTensors, TensorSource
 from paretomerge.errors import CheckpointError
 from paretomerge.types import TensorSpec
 
@@ -51,9 +51,18 @@ class TorchFile:
         """Shape and dtype of one tensor."""
         return self._held.spec(name)
 
-    def read(self, name: str) -> Tensor:
-        """One tensor; the disk is read when its values are first used."""
-        return self._held.read(name)
+    def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
+        """One tensor; without a buffer the disk is read when its values are first used."""
+        tensor = self._held.read(name)
+        if buffer is None:
+            return tensor
+        count = tensor.numel() * tensor.dtype.itemsize
+        held = buffer[:count].view(tensor.dtype).reshape(tensor.shape)
+        return held.copy_(tensor)
+
+    def locate(self, name: str) -> tuple[TensorSource, str]:
+        """Itself."""
+        return self, name
 
 
 def _load(path: Path) -> Any:
