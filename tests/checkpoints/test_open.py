@@ -115,7 +115,11 @@ def test_a_mapping_a_module_and_a_checkpoint_are_opened():
 def test_a_tensor_not_asked_for_is_not_read(sharded, monkeypatch):
     read = []
     original = reading.SafetensorsFile.read
-    monkeypatch.setattr(reading.SafetensorsFile, "read", lambda self, name: read.append(name) or original(self, name))
+    monkeypatch.setattr(
+        reading.SafetensorsFile,
+        "read",
+        lambda self, name, buffer=None: read.append(name) or original(self, name, buffer),
+    )
     checkpoint = open_checkpoint(sharded)
     assert checkpoint.spec("layer.weight") == TensorSpec((2, 3), torch.float32)
     assert "layer.bias" in checkpoint

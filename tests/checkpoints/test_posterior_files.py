@@ -106,7 +106,9 @@ def test_loading_a_diagonal_reads_no_values(tmp_path, monkeypatch):
     read = []
     original = safetensors_files.SafetensorsFile.read
     monkeypatch.setattr(
-        safetensors_files.SafetensorsFile, "read", lambda self, name: read.append(name) or original(self, name)
+        safetensors_files.SafetensorsFile,
+        "read",
+        lambda self, name, buffer=None: read.append(name) or original(self, name, buffer),
     )
     posterior = load_posterior(path)
     assert read == []

@@ -6,7 +6,9 @@ import torch
 
 from paretomerge.errors import WeightsError
 from paretomerge.merging import PosteriorMerge, TaskArithmetic
-from paretomerge.merging.base import as_values, collect_inputs, is_single, merge_blocks
+from paretomerge.merging.base import collect_inputs
+from paretomerge.merging.merge import merge_blocks
+from paretomerge.merging.values import as_values, is_single
 from paretomerge.types import Coefficients, Weights
 
 TASKS = {"a": {"w": torch.ones(2), "v": torch.ones(3)}, "b": {"w": torch.zeros(2), "v": torch.zeros(3)}}

@@ -19,5 +19,5 @@ def test_scaled_task_vectors_are_added_to_the_base_whatever_their_sign():
 def test_the_priors_mean_is_a_base_too_and_without_any_it_is_refused():
     found = merge(TASKS, [1.0, 1.0], prior=Isotropic(BASE), rule=TaskArithmetic())
     assert found["w"].tolist() == [2.0, 4.0]
-    with pytest.raises(WeightsError, match="task arithmetic adds task vectors to the base model: give `base`"):
+    with pytest.raises(WeightsError, match="this rule adds task vectors to the base model: give `base`"):
         merge(TASKS, [1.0, 1.0], rule=TaskArithmetic())

@@ -26,8 +26,11 @@ def test_the_mean_is_the_mean_and_blocks_expand_to_it(given):
         solution = (
             natural.mean if hasattr(natural, "mean") else torch.linalg.solve(natural.precision, natural.precision_mean)
         )
-        for name, tensor in given.posterior.expand(block, solution[None]).items():
-            assert torch.allclose(tensor[0], mean[name], atol=1e-12)
+        out = {name: torch.empty(1, *mean[name].shape, dtype=mean[name].dtype) for name in mean}
+        names = list(given.posterior.expand(block, solution[None], out))
+        assert tuple(names) == given.posterior.names(block)
+        for name in names:
+            assert torch.allclose(out[name][0], mean[name], atol=1e-12)
 
 
 def test_the_gradient_of_the_energy_vanishes_at_the_mean_and_its_hessian_is_the_precision(given):

@@ -13,11 +13,12 @@ def test_the_precision_must_be_positive_and_finite(precision):
         Isotropic({"w": torch.zeros(1)}, precision)
 
 
-def test_blocks_are_the_floating_point_tensors_computed_in_float32_at_least():
+def test_blocks_are_the_floating_point_tensors_in_their_own_dtype():
     posterior = Isotropic({"w": torch.zeros(2, dtype=torch.float16), "n": torch.tensor(3)}, 2.0)
     assert posterior.blocks() == ("w",)
-    assert posterior.natural("w").mean.dtype == torch.float32
+    assert posterior.natural("w").mean.dtype == torch.float16
     assert posterior.natural("w").precision.item() == 2.0
+    assert posterior.natural("w").precision.dtype == torch.float32
 
 
 def test_the_precision_is_part_of_the_digest():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from paretomerge.errors import WeightsError
-from paretomerge.merging.base import Domain, Inputs
-from paretomerge.merging.linear import combine_block, floating_blocks
+from paretomerge.merging.base import Domain, Inputs, Outputs
+from paretomerge.merging.linear import combine_block, floating_blocks, read_tensors
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Averaging:
         """Every floating-point tensor."""
         return floating_blocks(state)
 
-    def merge_block(self, state: Inputs, values: Tensor, block: str) -> dict[str, Tensor]:
+    def merge_block(self, state: Inputs, values: Tensor, block: str, out: Outputs) -> Iterator[str]:
         """`values [K, T] @ tensors [T, n]`, divided by the sum of the weights."""
         totals = values.sum(-1, keepdim=True)
         if not (totals > 0).all():
             raise WeightsError("every weight is zero: averaging needs a positive weight on at least one task")
-        return {block: combine_block(state, values / totals, block)}
+        combine_block(state, values / totals, read_tensors(state, block), out[block])
+        yield block

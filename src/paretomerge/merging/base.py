@@ -1,7 +1,7 @@
-"""What every merge rule is, and the verb `merge`.
+"""What every merge rule is, and what it starts from.
 
-A rule is a frozen dataclass of its settings. `prepare` reads the inputs once; `merge_block` is then called for
-every block and computes all `K` weightings in one sweep over the inputs. The laws every rule claims are in
+A rule is a frozen dataclass of its settings. `prepare` reads what it needs once; `merge_block` is then called for
+every block and computes all `K` weightings in one pass over its inputs. The laws every rule claims are in
 `paretomerge.testing.laws`.
 
 Shapes: `T` tasks, `K` weightings.
@@ -9,26 +9,31 @@ Shapes: `T` tasks, `K` weightings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from paretomerge.errors import AlignmentError, PosteriorError, WeightsError
+from paretomerge.merging.tally import Tally
 from paretomerge.posteriors import Isotropic, Posterior
-from paretomerge.types import Coefficients, Params, TensorSpec, Weights, spec_of
+from paretomerge.types import Params, TensorSpec, compute_dtype, spec_of
 
 Domain = Literal["weights", "coefficients"]
+
+Outputs = Mapping[str, Tensor]
+"""Where a merge writes: name → `[K, *shape]`, of any floating-point dtype, to be overwritten."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """What a merge starts from, checked: posteriors in task order, the prior, and the base model.
 
-    `specs` are the tensors of the merged model in their order, with the dtypes they are written in.
+    `specs` are the tensors of the merged model in their order, with the dtypes they are written in. `accumulate` is
+    the dtype of sums; `None` means float64 where an input is float64, else float32. `tally` counts what a user should
+    know of, such as elements without any precision.
     """
 
     tasks: tuple[str, ...]
@@ -36,11 +41,46 @@ class Inputs:
     prior: Posterior | None
     base: Params | None
     specs: Mapping[str, TensorSpec]
+    accumulate: torch.dtype | None = None
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def filler(self) -> Params:
         """Where tensors come from that no posterior covers, and those that are only copied."""
         return self.base if self.base is not None else self.posteriors[0].mean
+
+    @property
+    def origin(self) -> Params:
+        """The base model, of which task vectors are differences: given as such, or as the mean of the prior.
+
+        Raises:
+            WeightsError: neither was given.
+        """
+        if self.base is not None:
+            return self.base
+        if self.prior is not None:
+            return self.prior.mean
+        raise WeightsError("this rule adds task vectors to the base model: give `base`")
+
+    def sum_dtype(self, tensors: Iterable[Tensor]) -> torch.dtype:
+        """The dtype in which `tensors` are added up."""
+        return self.accumulate or compute_dtype(tensor.dtype for tensor in tensors)
+
+    def map_params(self, view: Callable[[Params], Params]) -> Inputs:
+        """The same inputs with every large set of tensors replaced by `view` of it, once for each set."""
+        seen: dict[int, tuple[Params, Params]] = {}
+
+        def once(params: Params) -> Params:
+            if id(params) not in seen:
+                seen[id(params)] = (params, view(params))  # the first keeps the id from being used again
+            return seen[id(params)][1]
+
+        return replace(
+            self,
+            posteriors=tuple(posterior.map_params(once) for posterior in self.posteriors),
+            prior=None if self.prior is None else self.prior.map_params(once),
+            base=None if self.base is None else once(self.base),
+        )
 
 
 class MergeRule(Protocol):
@@ -50,32 +90,45 @@ class MergeRule(Protocol):
     there is a prior), `"coefficients"` are scaling coefficients `c` of any sign.
     """
 
-    domain: ClassVar[Domain]
+    @property
+    def domain(self) -> Domain:
+        """What the weights mean."""
+        ...
 
     def prepare(self, inputs: Inputs) -> Any:
-        """Check the inputs and compute what does not depend on the weights."""
+        """Check the inputs, and make room for what does not depend on the weights."""
         ...
 
     def blocks(self, state: Any) -> Sequence[str]:
         """The independent units of work."""
         ...
 
-    def merge_block(self, state: Any, values: Tensor, block: str) -> dict[str, Tensor]:
-        """Merge one block for all weightings: `values [K, T]` → name → `[K, *shape]`."""
+    def merge_block(self, state: Any, values: Tensor, block: str, out: Outputs) -> Iterator[str]:
+        """Merge one block for all weightings `values [K, T]`, float64.
+
+        Overwrites `out[name] [K, *shape]` for every tensor of the block, rounded once, and gives each name back when
+        its tensor is complete; `out` may use the same memory for the next one.
+        """
         ...
 
 
 def collect_inputs(
-    posteriors: Mapping[str, Posterior | Params], prior: Posterior | None = None, base: Params | None = None
+    posteriors: Mapping[str, Posterior | Params],
+    prior: Posterior | None = None,
+    base: Params | None = None,
+    accumulate: torch.dtype | None = None,
 ) -> Inputs:
     """Check posteriors, prior and base against each other; a plain checkpoint means an isotropic posterior.
 
     Raises:
         PosteriorError: no posteriors, or families, names or shapes that disagree.
         AlignmentError: the base lacks a tensor of the posteriors, or has another shape for it.
+        WeightsError: sums in a dtype that is neither float32 nor float64.
     """
     if not posteriors:
         raise PosteriorError("nothing to merge: give at least one task → posterior or checkpoint")
+    if accumulate not in (None, torch.float32, torch.float64):
+        raise WeightsError(f"sums are kept in float32 or float64, not in {accumulate}")
     coerced = {task: _as_posterior(given, f"task {task!r}") for task, given in posteriors.items()}
     first, *others = coerced.values()
     for other in others:
@@ -83,61 +136,12 @@ def collect_inputs(
     if prior is not None:
         prior = _as_posterior(prior, "the prior")
         first.require_same_kind(prior)
-    shapes = dict(first.specs)
+    specs = dict(first.specs)
     if base is not None:
-        _require_covers(base, shapes)
+        _require_covers(base, specs)
         # The base decides the order and the dtypes of the output, and fills in what no posterior covers.
-        shapes = {name: spec_of(base, name) for name in base}
-    return Inputs(tuple(coerced), tuple(coerced.values()), prior, base, shapes)
-
-
-def merge_blocks(inputs: Inputs, weights: Any, rule: MergeRule) -> Iterator[tuple[str, Tensor]]:
-    """Merge block by block: yields `(name, [K, *shape])` for every tensor, holding one block at a time.
-
-    Tensors no posterior covers, and those that are not floating-point, come from the base (without a base:
-    from the first task), unchanged.
-    """
-    values = torch.from_numpy(as_values(weights, inputs, rule).copy())
-    state = rule.prepare(inputs)
-    done: set[str] = set()
-    for block in rule.blocks(state):
-        for name, merged in rule.merge_block(state, values, block).items():
-            done.add(name)
-            yield name, merged.to(inputs.specs[name].dtype)
-    for name in inputs.specs:
-        if name not in done:
-            tensor = inputs.filler[name]
-            yield name, tensor.expand(len(values), *tensor.shape)
-
-
-def as_values(weights: Any, inputs: Inputs, rule: MergeRule) -> np.ndarray:
-    """Weights or coefficients in task order, `[K, T]`, checked against the rule's domain."""
-    if rule.domain == "coefficients":
-        batch = Coefficients.of(weights, inputs.tasks).batch
-        if batch.shape[1] != 1:
-            raise WeightsError(f"{type(rule).__name__} takes one coefficient per task, got {batch.shape[1]} groups")
-        return batch[:, 0]
-    if isinstance(weights, Coefficients):
-        raise WeightsError(f"{type(rule).__name__} takes task weights, got scaling coefficients")
-    return Weights.of(weights, inputs.tasks, on_simplex=inputs.prior is None).batch
-
-
-def is_single(weights: Any) -> bool:
-    """Whether `weights` is one weighting (a mapping or a vector) rather than a batch."""
-    if isinstance(weights, Weights):
-        return weights.values.ndim == 1
-    if isinstance(weights, Coefficients):
-        return weights.values.ndim == 2
-    return isinstance(weights, Mapping) or np.ndim(weights) == 1
-
-
-def collect_merged(inputs: Inputs, weights: Any, rule: MergeRule) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-    """All blocks in memory: one set of parameters for one weighting, a list for a batch."""
-    merged = dict(merge_blocks(inputs, weights, rule))
-    ordered = {name: merged[name] for name in inputs.specs}
-    count = len(next(iter(ordered.values())))
-    split = [{name: tensor[k].clone() for name, tensor in ordered.items()} for k in range(count)]
-    return split[0] if is_single(weights) else split
+        specs = {name: spec_of(base, name) for name in base}
+    return Inputs(tuple(coerced), tuple(coerced.values()), prior, base, specs, accumulate)
 
 
 def _as_posterior(given: Posterior | Params, whose: str) -> Posterior:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paretomerge.merging.base import as_values, collect_inputs
+from paretomerge.merging.base import collect_inputs
 from paretomerge.merging.posterior import PosteriorMerge
+from paretomerge.merging.values import as_values
 from paretomerge.posteriors import Subspace
 
 

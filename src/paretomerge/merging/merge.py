@@ -1,16 +1,19 @@
-"""The verb `merge`."""
+"""The verbs: merge in memory, block by block, or into parameters that exist already."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from paretomerge.merging.base import MergeRule, collect_inputs, collect_merged
+from paretomerge.errors import AlignmentError
+from paretomerge.merging.base import Inputs, MergeRule, Outputs, collect_inputs
 from paretomerge.merging.posterior import PosteriorMerge
+from paretomerge.merging.values import BlockValues, is_single
 from paretomerge.posteriors import Posterior
-from paretomerge.types import Params
+from paretomerge.types import Params, TensorSpec
 
 
 def merge(
@@ -19,17 +22,19 @@ def merge(
     prior: Posterior | None = None,
     rule: MergeRule = PosteriorMerge(),
     base: Params | None = None,
+    accumulate: torch.dtype | None = None,
 ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
     """Merge the posteriors of `T` tasks at one weighting, or at `K` weightings in one sweep over the inputs.
 
     Args:
         posteriors: task → posterior, or task → checkpoint (an isotropic posterior of precision one).
-        weights: a mapping task → weight, an array `[T]` or `[K, T]`, `Weights`, or `Coefficients` for rules whose
-            domain is coefficients.
+        weights: a mapping task → weight, an array `[T]` or `[K, T]`, `Weights`, `Coefficients` for rules whose
+            domain is coefficients, or `PatternWeights` where tensors differ.
         prior: a posterior of the same family; its mean is the base model. Without it weights must sum to one.
         rule: the merge rule.
         base: the base model: decides the order and dtypes of the output, fills in tensors no posterior covers, and
             is the origin of task vectors.
+        accumulate: dtype of sums, `torch.float32` or `torch.float64`; by default float64 where an input is.
 
     Returns:
         Parameters for one weighting, a list of `K` for a batch.
@@ -44,4 +49,118 @@ def merge(
     >>> merged["w"]
     tensor([2.5000])
     """
-    return collect_merged(collect_inputs(posteriors, prior, base), weights, rule)
+    inputs = collect_inputs(posteriors, prior, base, accumulate)
+    merged = dict(merge_blocks(inputs, weights, rule))
+    ordered = {name: merged[name] for name in inputs.specs}
+    if is_single(weights):
+        return {name: tensor[0] for name, tensor in ordered.items()}
+    # Copies, so that keeping one model does not keep the memory of all.
+    count = len(next(iter(ordered.values())))
+    return [{name: tensor[k].clone() for name, tensor in ordered.items()} for k in range(count)]
+
+
+def merge_blocks(
+    inputs: Inputs, weights: Any, rule: MergeRule, out: Outputs | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """Merge block by block: yields `(name, [K, *shape])` for every tensor, holding one block at a time.
+
+    Tensors no posterior covers, and those that are not floating-point, come from the base (without a base: from the
+    first task), unchanged.
+
+    Args:
+        inputs: from `collect_inputs`.
+        weights: as `merge` takes them.
+        rule: the merge rule.
+        out: where to write; `out[name]` is asked for when a tensor is begun. By default each tensor is new memory in
+            the dtype of `inputs.specs`. Where `out` uses memory again, a tensor lives until the next one is asked for.
+
+    Raises:
+        WeightsError, PosteriorError: as `merge`, before the first block.
+    """
+    values = BlockValues(weights, inputs, rule)
+    state = rule.prepare(inputs)
+    blocks = list(rule.blocks(state))
+    values.require_used(blocks)
+    target: Outputs = NewTensors(inputs.specs, values.count) if out is None else out
+    return _merged(inputs, values, rule, state, blocks, target)
+
+
+def merge_into(inputs: Inputs, weights: Any, rule: MergeRule, params: Params) -> None:
+    """Overwrite `params`, tensors that exist already (of a live module, say), with the merge at one weighting.
+
+    Args:
+        inputs: from `collect_inputs`; keep them in memory to merge many times (see `ResidentMerge`).
+        weights: one weighting.
+        rule: the merge rule.
+        params: name → tensor for every tensor of the merged model, on the device of the inputs.
+
+    Raises:
+        AlignmentError: `params` lack a tensor of the merged model, or have another shape for it.
+        WeightsError: as `merge`, before the first tensor is overwritten.
+        PosteriorError: as `merge`; what comes before the singular block is then overwritten.
+    """
+    for name, spec in inputs.specs.items():
+        if name not in params or tuple(params[name].shape) != spec.shape:
+            what = f"shape {list(params[name].shape)}" if name in params else "none"
+            raise AlignmentError(
+                f"cannot merge in place: {name!r} of shape {list(spec.shape)} was expected, there is {what}. Give the "
+                "tensors of the same architecture as the finetunes"
+            )
+    with torch.no_grad():
+        for _ in merge_blocks(inputs, weights, rule, {name: params[name][None] for name in inputs.specs}):
+            pass
+
+
+class NewTensors(Mapping[str, Tensor]):
+    """New memory for each tensor that is asked for: `[K, *shape]` in the dtypes of `specs`."""
+
+    def __init__(self, specs: Mapping[str, TensorSpec], count: int, device: torch.device | None = None) -> None:
+        """Nothing is allocated yet."""
+        self._specs, self._count, self._device = specs, count, device
+
+    def __getitem__(self, name: str) -> Tensor:
+        """A new tensor, not initialised."""
+        spec = self._specs[name]
+        return torch.empty((self._count, *spec.shape), dtype=spec.dtype, device=self._device)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        """Number of names."""
+        return len(self._specs)
+
+
+class _Remembering(Mapping[str, Tensor]):
+    """What `out` gave for each name, since it may give something new at every call."""
+
+    def __init__(self, out: Outputs) -> None:
+        self._out = out
+        self.given: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        self.given[name] = self._out[name]
+        return self.given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._out)
+
+    def __len__(self) -> int:
+        return len(self._out)
+
+
+def _merged(
+    inputs: Inputs, values: BlockValues, rule: MergeRule, state: Any, blocks: list[str], out: Outputs
+) -> Iterator[tuple[str, Tensor]]:
+    remembered = _Remembering(out)
+    done = set()
+    for block in blocks:
+        for name in rule.merge_block(state, values[block], block, remembered):
+            done.add(name)
+            yield name, remembered.given.pop(name)
+    for name in inputs.specs:
+        if name not in done:
+            target = out[name]
+            target.copy_(inputs.filler[name].expand(target.shape))
+            yield name, target

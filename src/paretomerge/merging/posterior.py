@@ -10,15 +10,15 @@ Shapes: `T` tasks, `K` weightings, `D` coordinates of a coupled block, `n` eleme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from paretomerge.errors import PosteriorError
-from paretomerge.merging.base import Domain, Inputs
+from paretomerge.merging.base import Domain, Inputs, Outputs
+from paretomerge.merging.elementwise import merge_elementwise
 from paretomerge.posteriors import Elementwise, Matrix, cholesky
 
 
@@ -28,7 +28,7 @@ class PosteriorMerge:
 
     Isotropic posteriors give weighted averaging (task arithmetic with a prior), diagonal ones Fisher- or
     Hessian-weighted averaging, dense and subspace ones a linear system. Where no task has any precision in an
-    element, the weighted average is taken there.
+    element, the weighted average is taken there, and counted as `"elements without precision"`.
 
     Raises:
         PosteriorError: a weighted precision that is not positive definite.
@@ -44,45 +44,33 @@ class PosteriorMerge:
         """The blocks of the family."""
         return state.posteriors[0].blocks()
 
-    def merge_block(self, state: Inputs, values: Tensor, block: str) -> dict[str, Tensor]:
+    def merge_block(self, state: Inputs, values: Tensor, block: str, out: Outputs) -> Iterator[str]:
         """Add natural parameters, solve, expand."""
-        return state.posteriors[0].expand(block, self.solve(state, values, block))
+        members, values = _with_prior(state, values)
+        naturals = [member.natural(block) for member in members]
+        if isinstance(naturals[0], Elementwise):
+            (name,) = members[0].names(block)
+            merge_elementwise(state, naturals, values, out[name])
+            yield name
+        else:
+            yield from members[0].expand(block, solve_matrix(naturals, values), out)
 
     def solve(self, state: Inputs, values: Tensor, block: str) -> Tensor:
-        """The merged mean in the block's own coordinates: `[K, *shape]`, or `[K, D]` where they are coupled."""
-        members = list(state.posteriors)
-        if state.prior is not None:
-            # The prior is one more posterior, with weight 1 - a.
-            members.append(state.prior)
-            rest = 1 - values.sum(-1, keepdim=True)
-            # On the simplex the prior cancels: a rounding error must not stand in for it.
-            values = torch.cat([values, torch.where(rest.abs() > 1e-12, rest, 0.0)], dim=1)
+        """The merged mean in the coordinates of a coupled block: `[K, D]`."""
+        members, values = _with_prior(state, values)
         naturals = [member.natural(block) for member in members]
-        solve = solve_elementwise if isinstance(naturals[0], Elementwise) else solve_matrix
-        return solve(naturals, values)  # type: ignore[arg-type]
+        return solve_matrix(naturals, values)
 
 
-def solve_elementwise(naturals: Sequence[Elementwise], values: Tensor) -> Tensor:
-    """`Σ α_t h_t m_t / Σ α_t h_t`, elementwise, for all weightings in one product: `[K, *shape]`."""
-    means = torch.stack([natural.mean.reshape(-1) for natural in naturals])
-    values = values.to(means.dtype)
-    shape = naturals[0].mean.shape
-    if naturals[0].precision.ndim == 0 and len(shape) > 0:
-        strengths = values * torch.stack([natural.precision for natural in naturals])
-        total = strengths.sum(-1, keepdim=True)
-        _require_positive(total > 0)
-        return ((strengths / total) @ means).reshape(len(values), *shape)
-    precisions = torch.stack([natural.precision.reshape(-1).expand_as(means[0]) for natural in naturals])
-    # Common scale per element: tiny precisions (1e-20 is normal in float32 Fishers) must not underflow.
-    scale = precisions.amax(0)
-    precisions = precisions / torch.where(scale > 0, scale, 1.0)
-    total = values @ precisions
-    # Only a prior with negative weight can take precision away.
-    _require_positive((total > 0) | (scale <= 0) | (values >= 0).all(-1, keepdim=True))
-    weighted = values @ (precisions * means)
-    informed = total > 0
-    fallback = values @ means
-    return torch.where(informed, weighted / torch.where(informed, total, 1.0), fallback).reshape(len(values), *shape)
+def _with_prior(state: Inputs, values: Tensor) -> tuple[list, Tensor]:
+    """The posteriors and their weights; the prior is one more posterior, with weight `1 - a`."""
+    members = list(state.posteriors)
+    if state.prior is not None:
+        members.append(state.prior)
+        rest = 1 - values.sum(-1, keepdim=True)
+        # On the simplex the prior cancels: a rounding error must not stand in for it.
+        values = torch.cat([values, torch.where(rest.abs() > 1e-12, rest, 0.0)], dim=1)
+    return members, values
 
 
 def solve_matrix(naturals: Sequence[Matrix], values: Tensor) -> Tensor:
@@ -95,11 +83,3 @@ def solve_matrix(naturals: Sequence[Matrix], values: Tensor) -> Tensor:
         factor = cholesky(total, f"the merged precision at weights {[round(float(w), 4) for w in row]}")
         solutions.append(torch.cholesky_solve((row @ means)[:, None], factor)[:, 0])
     return torch.stack(solutions)
-
-
-def _require_positive(positive: Tensor) -> None:
-    if not positive.all():
-        raise PosteriorError(
-            "the merged precision is not positive: with weights that sum to more than one, every task must be at "
-            "least as precise as the prior"
-        )

@@ -13,7 +13,7 @@ Shapes: `T` tasks, `K` weightings, `D` coordinates of a block, `P` parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from paretomerge.errors import PosteriorError
-from paretomerge.types import Layout, Params, TensorSpec
+from paretomerge.types import Layout, Params, TensorSpec, spec_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ Natural = Elementwise | Matrix
 class Posterior(Protocol):
     """A Gaussian over parameters.
 
-    Laws (tested for every family): `expand(block, mean of block)` over all blocks is `mean`; the gradient of
+    Laws (tested for every family): expanding the mean of every block gives `mean`; the gradient of
     `energy` vanishes at `mean`; `energy` of independent blocks adds; `sample` has mean `mean` and covariance
     the inverse precision.
     """
@@ -76,8 +76,20 @@ class Posterior(Protocol):
         """Natural parameters of one block."""
         ...
 
-    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
-        """Turn solutions `[K, …]` in a block's coordinates into tensors `[K, *shape]`."""
+    def names(self, block: str) -> tuple[str, ...]:
+        """The tensors that a block covers; one where it is elementwise."""
+        ...
+
+    def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:
+        """Turn solutions `[K, …]` in a block's coordinates into tensors: overwrites `out[name] [K, *shape]`.
+
+        Tensor by tensor: each name is given back when its tensor is complete, and `out` may use the same memory for
+        the next one.
+        """
+        ...
+
+    def map_params(self, view: Callable[[Params], Params]) -> Posterior:
+        """The same posterior with every large set of tensors it holds replaced by `view` of it."""
         ...
 
     def require_same_kind(self, other: Posterior) -> None:
@@ -161,7 +173,7 @@ def cholesky(precision: Tensor, what: str) -> Tensor:
 
 def spec_mapping(params: Params) -> dict[str, TensorSpec]:
     """Shapes and dtypes of every tensor of `params`."""
-    return {name: TensorSpec(tuple(tensor.shape), tensor.dtype) for name, tensor in params.items()}
+    return {name: spec_of(params, name) for name in params}
 
 
 def freeze_params(params: Params, what: str) -> Params:

@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from paretomerge.arithmetic import sweep, weighted_sum
 from paretomerge.errors import PosteriorError
 from paretomerge.types import Layout, Params, compute_dtype, spec_of
 
@@ -118,20 +119,31 @@ class Basis:
         flat = coordinates[:, used].to(dtype) @ stacked.reshape(len(used), -1).to(dtype)
         return flat.reshape(len(coordinates), *stacked.shape[1:])
 
-    def displace(self, origin: Params, coordinates: Tensor) -> dict[str, Tensor]:
-        """`origin + V c` for `K` points `[K, D]`: name → `[K, *shape]`; tensors that no direction touches stay."""
-        touched = self.tensors()
-        return {
-            name: tensor + self.combine(coordinates, name)
-            if name in touched
-            else tensor.expand(len(coordinates), *tensor.shape)
-            for name, tensor in origin.items()
-        }
+    def displace(self, origin: Tensor, coordinates: Tensor, name: str, out: Tensor) -> None:
+        """`origin + Σ_d c_d v_d` on the tensor `name`, for `K` points `[K, D]`: overwrites `out [K, *shape]`.
+
+        The sum is rounded once, into the dtype of `out`; a tensor that no direction touches stays.
+        """
+        used = [d for d, direction in enumerate(self.directions) if name in direction]
+        if not used:
+            out.copy_(origin.expand(out.shape))
+            return
+        sources = [origin, *(self.directions[d][name] for d in used)]
+        factors = torch.cat([torch.ones(len(coordinates), 1, dtype=torch.float64), coordinates[:, used].cpu()], dim=1)
+        sweep(
+            sources,
+            out,
+            lambda tiles, target, start: weighted_sum(factors, tiles, target),
+            compute_dtype(source.dtype for source in sources),
+        )
 
     def point(self, origin: Params, coordinates: Tensor) -> dict[str, Tensor]:
         """`origin + V c` for one point `[D]`, in the origin's dtypes."""
-        moved = self.displace(origin, coordinates[None])
-        return {name: moved[name][0].to(tensor.dtype) for name, tensor in origin.items()}
+        moved = {}
+        for name in origin:
+            moved[name] = torch.empty_like(origin[name])
+            self.displace(origin[name], coordinates[None], name, moved[name][None])
+        return moved
 
     def gram(self) -> Tensor:
         """`VᵀV [D, D]`, float64; zero between directions that touch different tensors."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from paretomerge.arithmetic import round_into
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import (
     Matrix,
@@ -69,9 +70,19 @@ class Dense:
         """`H` and `Hm`, float64."""
         return Matrix(self.precision, self.precision @ flatten_double(self.layout, self.mean))
 
-    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
+    def names(self, block: str = "all") -> tuple[str, ...]:
+        """All tensors."""
+        return tuple(self.layout.shapes)
+
+    def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:
         """Cut `[K, P]` into tensors."""
-        return self.layout.unflatten(solution)
+        for name, tensor in self.layout.unflatten(solution).items():
+            round_into(out[name], tensor)
+            yield name
+
+    def map_params(self, view: Callable[[Params], Params]) -> Dense:
+        """A view of the mean."""
+        return replace(self, mean=view(self.mean))
 
     def require_same_kind(self, other: Posterior) -> None:
         """Same family, names, shapes and order: the order says which row of the precision is which parameter."""

@@ -7,13 +7,14 @@ Uncertainty-Based Gradient Matching.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from paretomerge.arithmetic import round_into
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import (
     Elementwise,
@@ -23,7 +24,7 @@ from paretomerge.posteriors.base import (
     require_same_specs,
 )
 from paretomerge.posteriors.elementwise import block_energy, block_log_density, sample_elementwise
-from paretomerge.types import Params, TensorSpec, compute_dtype, digest_params, spec_of
+from paretomerge.types import Params, TensorSpec, digest_params, spec_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +53,9 @@ class Diagonal:
             shapes = spec_of(self.mean, block).shape, spec_of(self.precision, block).shape
             if shapes[0] != shapes[1]:
                 raise PosteriorError(f"{block!r} has mean of shape {shapes[0]} but precision of shape {shapes[1]}")
-            if not hasattr(self.precision, "spec"):
+            if self._checked:
                 _require_nonnegative(self.precision[block], block)
-        if not hasattr(self.precision, "spec"):
+        if self._checked:
             object.__setattr__(self, "precision", dict(self.precision))
 
     @property
@@ -68,13 +69,26 @@ class Diagonal:
 
     def natural(self, block: str) -> Elementwise:
         """Precision and mean of one tensor."""
-        mean, precision = self.mean[block], _require_nonnegative(self.precision[block], block)
-        dtype = compute_dtype([mean.dtype, precision.dtype])
-        return Elementwise(precision.to(dtype), mean.to(dtype))
+        precision = self.precision[block]
+        # what reads lazily was not checked on construction
+        return Elementwise(precision if self._checked else _require_nonnegative(precision, block), self.mean[block])
 
-    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
-        """The block is a tensor already."""
-        return {block: solution}
+    def names(self, block: str) -> tuple[str, ...]:
+        """The block is a tensor."""
+        return (block,)
+
+    def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:
+        """The solution is the tensor already."""
+        round_into(out[block], solution)
+        yield block
+
+    def map_params(self, view: Callable[[Params], Params]) -> Diagonal:
+        """Views of the mean and the precision."""
+        return replace(self, mean=view(self.mean), precision=view(self.precision))
+
+    @property
+    def _checked(self) -> bool:
+        return not hasattr(self.precision, "spec")
 
     def require_same_kind(self, other: Posterior) -> None:
         """Same family, names and shapes."""
@@ -100,6 +114,10 @@ class Diagonal:
 
 
 def _require_nonnegative(precision: Tensor, block: str) -> Tensor:
+    if precision.numel():
+        low, high = precision.aminmax()  # one pass; a NaN anywhere comes through in both
+        if bool((low >= 0) & torch.isfinite(high)):
+            return precision
     require_finite(precision, f"the precision of {block!r}")
     if bool((precision < 0).any()):
         raise PosteriorError(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import Elementwise, Posterior
+from paretomerge.types import compute_dtype
 
 
 def block_energy(natural: Elementwise, theta: Tensor) -> float:
@@ -36,8 +37,9 @@ def sample_elementwise(posterior: Posterior, generator: torch.Generator) -> dict
         assert isinstance(natural, Elementwise)
         if not (natural.precision > 0).all():
             raise PosteriorError(f"{block!r} has zero precision somewhere: damp the posterior before sampling from it")
-        noise = torch.randn(natural.mean.shape, generator=generator, dtype=natural.mean.dtype)
-        drawn[block] = (natural.mean + noise / natural.precision.sqrt()).to(posterior.specs[block].dtype)
+        dtype = compute_dtype([natural.mean.dtype, natural.precision.dtype])
+        noise = torch.randn(natural.mean.shape, generator=generator, dtype=dtype)
+        drawn[block] = (natural.mean + noise / natural.precision.to(dtype).sqrt()).to(posterior.specs[block].dtype)
     return drawn
 
 

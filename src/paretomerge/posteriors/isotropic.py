@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from paretomerge.arithmetic import round_into
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import Elementwise, Posterior, freeze_params, require_same_specs
 from paretomerge.posteriors.elementwise import block_energy, block_log_density, sample_elementwise
@@ -57,12 +58,20 @@ class Isotropic:
     def natural(self, block: str) -> Elementwise:
         """`h`, one number, and the mean."""
         mean = self.mean[block]
-        mean = mean.to(compute_dtype([mean.dtype]))
-        return Elementwise(torch.tensor(self.precision, dtype=mean.dtype, device=mean.device), mean)
+        return Elementwise(torch.tensor(self.precision, dtype=compute_dtype([mean.dtype]), device=mean.device), mean)
 
-    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
-        """The block is a tensor already."""
-        return {block: solution}
+    def names(self, block: str) -> tuple[str, ...]:
+        """The block is a tensor."""
+        return (block,)
+
+    def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:
+        """The solution is the tensor already."""
+        round_into(out[block], solution)
+        yield block
+
+    def map_params(self, view: Callable[[Params], Params]) -> Isotropic:
+        """A view of the mean."""
+        return replace(self, mean=view(self.mean))
 
     def require_same_kind(self, other: Posterior) -> None:
         """Same family, names and shapes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,10 +61,19 @@ class Product:
         part, inner = block.split("/", 1)
         return self.parts[part].natural(inner)
 
-    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
+    def names(self, block: str) -> tuple[str, ...]:
+        """As the part says."""
+        part, inner = block.split("/", 1)
+        return self.parts[part].names(inner)
+
+    def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:
         """As the part expands it."""
         part, inner = block.split("/", 1)
-        return self.parts[part].expand(inner, solution)
+        return self.parts[part].expand(inner, solution, out)
+
+    def map_params(self, view: Callable[[Params], Params]) -> Product:
+        """Each part by itself."""
+        return Product({part: posterior.map_params(view) for part, posterior in self.parts.items()})
 
     def require_same_kind(self, other: Posterior) -> None:
         """The same parts, each of the same kind."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -100,9 +100,20 @@ class Subspace:
         """`A` and `η`."""
         return Matrix(self.precision, self.precision_mean)
 
-    def expand(self, block: str, solution: Tensor) -> dict[str, Tensor]:
+    def names(self, block: str = "coordinates") -> tuple[str, ...]:
+        """All tensors of the origin."""
+        return tuple(self.origin)
+
+    def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:
         """`origin + V c` for `c [K, D]`, tensor by tensor; tensors that no direction touches stay."""
-        return self.basis.displace(self.origin, solution)
+        for name in self.origin:
+            self.basis.displace(self.origin[name], solution, name, out[name])
+            yield name
+
+    def map_params(self, view: Callable[[Params], Params]) -> Subspace:
+        """Views of the origin and of every direction."""
+        directions = tuple(view(direction) for direction in self.basis.directions)
+        return replace(self, origin=view(self.origin), basis=replace(self.basis, directions=directions))
 
     def require_same_kind(self, other: Posterior) -> None:
         """Same family, and the very same coordinates: origin and basis are shared or equal."""

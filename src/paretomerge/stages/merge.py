@@ -14,7 +14,7 @@ import torch
 from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint, write_checkpoint
 from paretomerge.errors import CheckpointError, InputError
 from paretomerge.merging import MergeRule, PosteriorMerge, collect_inputs, merge_blocks
-from paretomerge.merging.base import as_values
+from paretomerge.merging.values import as_values
 from paretomerge.types import TensorSpec
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}

@@ -5,6 +5,7 @@ from paretomerge.types.ledger import Ledger
 from paretomerge.types.modules import call_module, load_in_place, outputs_of, require_fits, tied_names
 from paretomerge.types.objectives import Direction, Objective, from_minimised, to_minimised
 from paretomerge.types.params import Layout, Params, TensorSpec, compute_dtype, digest_params, spec_of
+from paretomerge.types.pattern_weights import PatternWeights
 from paretomerge.types.problem import Batch, Problem, Split
 from paretomerge.types.scores import Origin, Scores
 from paretomerge.types.weights import Coefficients, Weights, require_tasks, simplex_grid
@@ -20,6 +21,7 @@ __all__ = [
     "Objective",
     "Origin",
     "Params",
+    "PatternWeights",
     "Problem",
     "Scores",
     "Split",

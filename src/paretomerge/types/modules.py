@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from paretomerge.errors import AlignmentError
-from paretomerge.types.params import Params
+from paretomerge.types.params import Params, TensorSpec
 
 
 def call_module(module: nn.Module, inputs: Any) -> Tensor:
@@ -44,8 +44,8 @@ def tied_names(module: nn.Module) -> frozenset[str]:
     return frozenset(name for name, _ in module.named_parameters(remove_duplicate=False) if name not in first)
 
 
-def require_fits(params: Params, module: nn.Module) -> None:
-    """Raise `AlignmentError` unless `params` hold every parameter of `module`, of its shape, and nothing else."""
+def require_fits(params: Mapping[str, Tensor] | Mapping[str, TensorSpec], module: nn.Module) -> None:
+    """Raise `AlignmentError` unless `params` (tensors, or their specs) hold every parameter of `module`, of its shape, and nothing else."""
     state, trainable = module.state_dict(), dict(module.named_parameters())
     missing = [name for name in trainable if name not in params]
     unknown = [name for name in params if name not in state]
@@ -53,7 +53,7 @@ def require_fits(params: Params, module: nn.Module) -> None:
         what = f"lack {missing[0]!r}" if missing else f"have {unknown[0]!r}, which the model does not"
         raise AlignmentError(f"these parameters {what}: they belong to another architecture")
     for name, expected in state.items():
-        if name in params and params[name].shape != expected.shape:
+        if name in params and tuple(params[name].shape) != tuple(expected.shape):
             raise AlignmentError(
                 f"{name!r} has shape {list(params[name].shape)}, the model expects {list(expected.shape)}"
             )

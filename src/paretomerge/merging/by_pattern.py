@@ -1,0 +1,79 @@
+"""Different rules for different tensors, by patterns of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor
+
+from paretomerge.errors import WeightsError
+from paretomerge.merging.base import Domain, Inputs, MergeRule, Outputs
+
+
+@dataclass(frozen=True)
+class ByPattern:
+    """The first pattern that matches a tensor's name decides the rule, else the default.
+
+    Args:
+        rules: shell pattern (`*`, `?`, `[…]`) and rule, in order; all rules read weights in the same way.
+        default: the rule of every other tensor.
+
+    Raises:
+        WeightsError: rules of which some take weights and some coefficients.
+    """
+
+    rules: tuple[tuple[str, MergeRule], ...]
+    default: MergeRule
+
+    def __post_init__(self) -> None:
+        """One meaning of the weights."""
+        domains = {rule.domain for rule in self._all}
+        if len(domains) > 1:
+            raise WeightsError(
+                "some of the rules take task weights and some scaling coefficients: the same numbers cannot be both"
+            )
+
+    @property
+    def domain(self) -> Domain:
+        """That of the rules."""
+        return self.default.domain
+
+    @property
+    def _all(self) -> tuple[MergeRule, ...]:
+        return (self.default, *(rule for _, rule in self.rules))
+
+    def prepare(self, inputs: Inputs) -> _States:
+        """Every rule by itself."""
+        states = tuple(rule.prepare(inputs) for rule in self._all)
+        chosen = {}
+        for number, (rule, state) in enumerate(zip(self._all, states, strict=True)):
+            for block in rule.blocks(state):
+                if self._index(block) == number:
+                    chosen[block] = number
+        return _States(states, chosen)
+
+    def blocks(self, state: _States) -> Sequence[str]:
+        """The blocks of every rule whose names it decides, in the order of the default's."""
+        return list(state.chosen)
+
+    def merge_block(self, state: _States, values: Tensor, block: str, out: Outputs) -> Iterator[str]:
+        """As the chosen rule does."""
+        number = state.chosen[block]
+        yield from self._all[number].merge_block(state.states[number], values, block, out)
+
+    def _index(self, block: str) -> int:
+        for number, (pattern, _) in enumerate(self.rules, start=1):
+            if fnmatchcase(block, pattern):
+                return number
+        return 0
+
+
+@dataclass(frozen=True, eq=False)
+class _States:
+    """The prepared rules, and which of them each block belongs to."""
+
+    states: tuple[Any, ...]
+    chosen: Mapping[str, int]

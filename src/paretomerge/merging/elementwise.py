@@ -1,0 +1,103 @@
+"""Posteriors with diagonal precision, merged element by element.
+
+    θ = Σ α_t h_t m_t / Σ α_t h_t,      or  Σ α_t m_t / Σ α_t  where no task has any precision
+
+Precisions of trained networks go from 1e-30 to 1e3, so products such as `h m` may underflow in float32. The ratio
+`r_t = α_t h_t / Σ α_s h_s`, between 0 and 1, does not.
+
+Shapes: `S` posteriors (the tasks and, if there is one, the prior), `K` weightings, `n` elements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from paretomerge.arithmetic import sweep, weighted_sum
+from paretomerge.errors import PosteriorError
+from paretomerge.merging.base import Inputs
+from paretomerge.merging.tally import Tally
+from paretomerge.posteriors import Elementwise
+
+UNINFORMED = "elements without precision"
+
+
+def merge_elementwise(inputs: Inputs, naturals: Sequence[Elementwise], values: Tensor, out: Tensor) -> None:
+    """Merge one tensor at all weightings `values [K, S]` into `out [K, *shape]`, rounded once.
+
+    Raises:
+        PosteriorError: a merged precision that is not positive, which only a prior with negative weight can cause.
+    """
+    means = [natural.mean for natural in naturals]
+    precisions = [natural.precision for natural in naturals]
+    dtype = inputs.sum_dtype([*means, *precisions])
+    if all(precision.ndim == 0 for precision in precisions) and means[0].ndim > 0:
+        strengths = values * torch.tensor([float(precision) for precision in precisions], dtype=torch.float64)
+        totals = strengths.sum(-1, keepdim=True)
+        _require_positive(bool((totals > 0).all()))
+        shares = strengths / totals
+        sweep(means, out, lambda tiles, target, start: weighted_sum(shares, tiles, target), dtype)
+        return
+    precisions = [precision.expand_as(mean) for precision, mean in zip(precisions, means, strict=True)]
+    sweep([*precisions, *means], out, _DiagonalTile(values, inputs.tally), dtype, scratch=2)
+
+
+@dataclass(frozen=True, eq=False)
+class _DiagonalTile:
+    """The merge of one tile: one weighting in the scratch tiles if the numbers allow it, else the general way."""
+
+    values: Tensor
+    tally: Tally
+
+    def __call__(self, tiles: Sequence[Tensor], out: Tensor, start: int) -> None:
+        count = self.values.shape[1]
+        precisions, means, (total, ratio) = tiles[:count], tiles[count : 2 * count], tiles[2 * count :]
+        if len(self.values) == 1 and self._merge_one(precisions, means, out[0], total, ratio):
+            return
+        self._merge_all(torch.stack(list(precisions)), torch.stack(list(means)), out)
+
+    def _merge_one(
+        self, precisions: Sequence[Tensor], means: Sequence[Tensor], out: Tensor, total: Tensor, ratio: Tensor
+    ) -> bool:
+        """Whether it could be done: every merged precision positive, normal and finite."""
+        weights = self.values[0].tolist()
+        weighted_sum(self.values, precisions, total[None])
+        low, high = (float(edge) for edge in total.aminmax())
+        if not (low > torch.finfo(total.dtype).tiny * 4 and math.isfinite(high)):
+            return False
+        inverse = total.reciprocal_()
+        torch.mul(precisions[0], inverse, out=ratio)
+        torch.mul(ratio, means[0], out=out).mul_(weights[0])
+        for weight, precision, mean in zip(weights[1:], precisions[1:], means[1:], strict=True):
+            torch.mul(precision, inverse, out=ratio)
+            out.addcmul_(ratio, mean, value=weight)
+        return True
+
+    def _merge_all(self, precisions: Tensor, means: Tensor, out: Tensor) -> None:
+        """Any number of weightings; elements without precision in any task get the weighted average."""
+        values = self.values.to(dtype=means.dtype, device=means.device)
+        # Each element on the scale of its largest precision: neither sums nor products leave the range.
+        scale = precisions.amax(0)
+        precisions = precisions / torch.where(scale > 0, scale, 1.0)
+        total = values @ precisions
+        nonnegative = (values >= 0).all(-1, keepdim=True)
+        _require_positive(bool(((total > 0) | (scale <= 0) | nonnegative).all()))
+        informed = total > 0
+        weighted = values @ (precisions * means)
+        torch.div(weighted, torch.where(informed, total, 1.0), out=out)
+        if not bool(informed.all()):
+            shares = values / values.sum(-1, keepdim=True)
+            torch.where(informed, out, shares @ means, out=out)
+            self.tally.add(UNINFORMED, int((~informed).sum()))
+
+
+def _require_positive(positive: bool) -> None:
+    if not positive:
+        raise PosteriorError(
+            "the merged precision is not positive: with weights that sum to more than one, every task must be at "
+            "least as precise as the prior"
+        )
