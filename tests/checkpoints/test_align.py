@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from paretomerge.arithmetic import tiles
 from paretomerge.checkpoints import align, open_checkpoint, task_vectors, write_params
 from paretomerge.errors import AlignmentError
 
@@ -43,9 +44,11 @@ def test_fitting_finetunes_have_no_findings():
     assert alignment.raise_if_bad() is alignment
 
 
-@pytest.mark.parametrize("piece", [1, 3, 1 << 20])
-def test_statistics_equal_those_of_the_whole_vectors(monkeypatch, piece):
-    monkeypatch.setattr(task_vectors, "PIECE", piece)
+@pytest.mark.parametrize(("tile", "run"), [(1, 1), (7, 2), (5, 64), (1 << 17, 4096)])
+def test_statistics_equal_those_of_the_whole_vectors(monkeypatch, tile, run):
+    monkeypatch.setattr(task_vectors, "TILE", tile)
+    monkeypatch.setattr(tiles, "TILE", tile)
+    monkeypatch.setattr(task_vectors, "RUN", run)
     tunes = {"a": finetune(BASE, 1), "b": finetune(BASE, 2)}
     alignment = align(BASE, tunes)
     floating = [name for name in BASE if BASE[name].is_floating_point()]
@@ -58,6 +61,12 @@ def test_statistics_equal_those_of_the_whole_vectors(monkeypatch, piece):
         assert row.parameters == 28 + 16 + 4
         assert row.norm == pytest.approx(float(delta[row.task].norm()), rel=1e-12)
         assert row.relative_distance == pytest.approx(float(moved.norm() / origin.norm()), rel=1e-12)
+        angle = torch.nn.functional.cosine_similarity(origin + moved, origin, dim=0)
+        assert row.cosine == pytest.approx(float(angle), rel=1e-12)
+        each = {n: float((tunes[row.task][n] - BASE[n]).norm() / BASE[n].norm()) for n in matrices}
+        assert [(far.tensor, pytest.approx(far.relative_distance)) for far in row.farthest] == sorted(
+            each.items(), key=lambda item: -item[1]
+        )
     (pair,) = alignment.cosines
     assert pair.tasks == ("a", "b")
     expected = torch.nn.functional.cosine_similarity(delta["a"], delta["b"], dim=0)
@@ -73,7 +82,9 @@ def test_missing_and_extra_tensors_are_errors():
     assert only(alignment, "missing").tensor == "layer.bias"
     assert only(alignment, "missing").severity == "error"
     assert only(alignment, "extra").severity == "error"
-    assert "add it to the base, or leave it out" in only(alignment, "extra").message
+    assert only(alignment, "missing").repair == ("--skip", "layer.bias")
+    assert only(alignment, "extra").repair == ("--private", "classifier.*")
+    assert alignment.advice == "--skip layer.bias --private 'classifier.*'"
 
 
 def test_missing_and_extra_counters_are_warnings():
@@ -86,12 +97,22 @@ def test_missing_and_extra_counters_are_warnings():
 
 
 def test_another_shape_is_an_error_that_guesses_the_cause():
-    grown = finetune(BASE, 1) | {"embed.weight": torch.zeros(9, 4)}
-    other = finetune(BASE, 1) | {"layer.weight": torch.zeros(4, 5)}
-    alignment = align(BASE, {"grown": grown, "other": other})
-    first, second = alignment.errors
-    assert "[9, 4], in the base [7, 4]: a resized vocabulary" in first.message
-    assert "another architecture" in second.message
+    base = BASE | {"head.weight": torch.ones(2, 4), "head.bias": torch.ones(2), "position.weight": torch.ones(6, 4)}
+    grown = finetune(base, 1) | {"embed.weight": torch.zeros(9, 4)}
+    other = finetune(base, 1) | {"layer.weight": torch.zeros(4, 5)}
+    classes = finetune(base, 1) | {"head.weight": torch.ones(5, 4), "head.bias": torch.ones(5)}
+    longer = finetune(base, 1) | {"position.weight": torch.ones(12, 4)}
+    alignment = align(base, {"grown": grown, "other": other, "classes": classes, "longer": longer})
+    found = {finding.task: finding for finding in alignment.errors}
+    assert len(alignment.errors) == 4
+    assert "9 rows of tokens, the base 7 ('embed.weight'): another vocabulary" in found["grown"].message
+    assert found["grown"].kind == "vocabulary"
+    assert "[4, 5], in the base [4, 4]: another architecture" in found["other"].message
+    assert "5 rows, in the base 2: another number of classes" in found["classes"].message
+    assert found["classes"].tensors == ("head.weight", "head.bias")
+    assert found["classes"].repair == ("--private", "head.*")
+    assert "a table of another length" in found["longer"].message
+    assert found["longer"].repair == found["other"].repair == ()
     assert align(BASE, {"a": finetune(BASE, 1) | {"steps": torch.zeros(2, dtype=torch.int64)}}).ok
 
 
@@ -99,7 +120,11 @@ def test_another_floating_dtype_is_a_warning_and_a_quantised_one_an_error():
     half = {n: t.to(torch.bfloat16) if t.is_floating_point() else t for n, t in finetune(BASE, 1).items()}
     alignment = align(BASE, {"a": half})
     assert alignment.ok
-    assert {finding.kind for finding in alignment.warnings} == {"dtype"}
+    assert only(alignment, "dtype").tensors == ("embed.weight", "layer.weight", "layer.bias")
+    assert "3 tensors (first 'embed.weight') are torch.bfloat16, in the base torch.float64" in str(alignment.warnings[0])
+    view = open_checkpoint(half)
+    view.is_adapter = True
+    assert align(BASE, {"a": view}).findings == ()
     quantised = finetune(BASE, 1) | {"layer.weight": torch.zeros(4, 4, dtype=torch.int8)}
     assert "quantised" in only(align(BASE, {"a": quantised}), "dtype").message
     assert not align(BASE, {"a": quantised}).ok
@@ -110,11 +135,13 @@ def test_a_prefix_is_found_in_either_direction(check_values):
     tune = finetune(BASE, 1)
     added = {f"bert.{name}": tensor for name, tensor in tune.items()}
     found = only(align(BASE, {"a": added}, check_values=check_values), "renamed")
-    assert "remove the prefix 'bert.' from its names" in found.message
+    assert found.repair == ("--rename", "a=bert.:")
+    assert "--rename a=bert.:" in found.message
     assert "4 of 4 tensors" in found.message
     prefixed_base = {f"bert.{name}": tensor for name, tensor in BASE.items()} | {"head.bias": torch.zeros(2)}
     alignment = align(prefixed_base, {"a": tune}, check_values=check_values)
-    assert "add the prefix 'bert.' to its names" in only(alignment, "renamed").message
+    assert only(alignment, "renamed").repair == ("--rename", "a=:bert.")
+    assert alignment.tasks[0].tensors == 3
     assert only(alignment, "missing").tensor == "head.bias"
 
 
@@ -131,6 +158,7 @@ def test_a_tied_tensor_saved_only_in_the_finetune_is_dropped_with_a_warning():
     tune["lm_head.weight"] = tune["embed.weight"].clone()
     alignment = align(BASE, {"a": tune})
     assert alignment.ok
+    assert alignment.tied == ()
     assert "beside 'embed.weight'" in only(alignment, "tied").message
     tune["lm_head.weight"] = tune["lm_head.weight"] + 1
     assert only(align(BASE, {"a": tune}), "extra").severity == "error"
@@ -142,6 +170,9 @@ def test_a_finetune_that_untied_its_head_is_reported():
     tied["lm_head.weight"] = tied["embed.weight"]
     untied = tied | {"lm_head.weight": tied["embed.weight"] + 0.1}
     assert align(base, {"a": tied}).findings == ()
+    assert align(base, {"a": tied}).tied == (("embed.weight", "lm_head.weight"),)
+    assert align(base, {"a": tied, "b": untied}).tied == ()
+    assert "draws for each" in only(align(base, {"a": tied}, drops_at_random=True), "tied").message
     assert "tie_word_embeddings" in only(align(base, {"a": untied}), "tied").message
 
 
@@ -188,6 +219,8 @@ def test_an_unrelated_model_is_refused_at_about_root_two():
     alignment = align(base, {"a": other})
     assert alignment.tasks[0].relative_distance == pytest.approx(math.sqrt(2), abs=0.03)
     assert "√2" in only(alignment, "unrelated").message
+    assert "probably it was not finetuned from this base" in only(alignment, "unrelated").message
+    assert abs(alignment.tasks[0].cosine) < 0.03
     assert align(base, {"a": other}, max_distance=1.5).ok
 
 
@@ -202,7 +235,7 @@ def test_vectors_and_counters_do_not_enter_the_distance():
     base = {"w": torch.ones(2, 2), "b": torch.ones(2), "n": torch.zeros(2, 2, dtype=torch.int64)}
     tune = {"w": torch.ones(2, 2), "b": torch.full((2,), 100.0), "n": torch.full((2, 2), 1000)}
     alignment = align(base, {"a": tune})
-    assert alignment.findings == ()
+    assert "the base's are kept" in only(alignment, "buffer").message
     assert alignment.tasks[0].relative_distance == 0.0
 
 
@@ -227,7 +260,8 @@ def test_every_problem_is_listed_at_once():
     text = str(caught.value)
     assert "2 problems" in text
     assert "a: lacks 'layer.bias'" in text
-    assert "b: 'embed.weight' has shape" in text
+    assert "b: has 9 rows of tokens" in text
+    assert text.endswith("add to `paretomerge check` or `paretomerge merge`:  --skip layer.bias --tokenizer base")
 
 
 def test_a_long_list_names_every_tensor_without_repeating_the_advice():
@@ -238,6 +272,7 @@ def test_a_long_list_names_every_tensor_without_repeating_the_advice():
     assert "40 problems" in text
     assert "and 28 more (missing)" in text
     assert all(f"w{i}" in text for i in range(40))
+    assert "--skip" not in text, "less than half is in common: another model, nothing to skip"
 
 
 class Unreadable(dict):
@@ -288,3 +323,111 @@ def test_the_inputs_are_not_changed():
     align(base, {"a": tune})
     for params, copy in zip((base, tune), copies, strict=True):
         assert all(torch.equal(params[name], copy[name]) for name in copy)
+
+
+def test_a_scaled_copy_is_told_apart_from_another_model():
+    base = {"w": torch.ones(20, 20)}
+    assert "on another scale" in only(align(base, {"a": {"w": 3 * torch.ones(20, 20)}}), "unrelated").message
+
+
+def test_a_head_that_was_initialised_anew_is_a_warning():
+    draw = torch.Generator().manual_seed(0)
+    base = {"trunk": torch.randn(40, 40, generator=draw), "head.weight": torch.randn(16, 16, generator=draw)}
+    tune = {"trunk": base["trunk"] + 0.01, "head.weight": torch.randn(16, 16, generator=draw)}
+    alignment = align(base, {"a": tune})
+    assert alignment.ok
+    found = only(alignment, "unrelated")
+    assert (found.severity, found.tensors) == ("warning", ("head.weight",))
+    assert "--private 'head.weight'" in found.message
+    small = {name: tensor[:15, :15] if name == "head.weight" else tensor for name, tensor in base.items()}
+    other = small | {"head.weight": tune["head.weight"][:15, :15], "trunk": tune["trunk"]}
+    assert align(small, {"a": other}).findings == (), "225 elements are too few to judge an angle"
+
+
+def test_a_finetune_ten_times_farther_than_the_others_is_a_warning():
+    base = {"w": torch.ones(4, 4)}
+
+    def moved(step: float) -> dict[str, torch.Tensor]:
+        return {"w": torch.ones(4, 4) + step * torch.eye(4)}
+
+    alignment = align(base, {"a": moved(0.01), "b": moved(0.02), "c": moved(0.3)})
+    found = only(alignment, "outlier")
+    assert found.task == "c"
+    assert "20 times the median of the others (0.0075)" in found.message
+    assert align(base, {"a": moved(0.01), "b": moved(0.02), "c": moved(0.14)}).findings == ()
+    assert align(base, {"a": moved(0.01), "c": moved(0.3)}).findings == (), "of two nobody knows which is odd"
+
+
+def test_squares_that_float32_cannot_hold_are_summed_in_float64():
+    base = {"w": torch.full((2, 2), 1e25)}
+    alignment = align(base, {"a": {"w": torch.full((2, 2), 1.5e25)}})
+    assert alignment.findings == ()
+    assert alignment.tasks[0].relative_distance == pytest.approx(0.5)
+
+
+def test_a_difference_whose_square_vanishes_is_seen():
+    base = {"w": torch.zeros(2, 2), "v": torch.ones(2, 2)}
+    alignment = align(base, {"a": base | {"w": torch.full((2, 2), 1e-30)}, "b": dict(base)})
+    assert only(alignment, "identical").task == "b"
+
+
+def test_a_difference_in_the_last_element_is_seen(monkeypatch):
+    monkeypatch.setattr(task_vectors, "TILE", 16)
+    monkeypatch.setattr(tiles, "TILE", 16)
+    base, first = {"w": torch.zeros(50, 2)}, {"w": torch.ones(50, 2)}
+    second = {"w": torch.ones(50, 2)}
+    second["w"][-1, -1] += 1e-6
+    assert [finding.kind for finding in align(base, {"a": first, "b": second}).findings] == []
+    assert only(align(base, {"a": first, "b": dict(first)}), "identical").task == "b"
+
+
+def test_kept_names_are_neither_compared_nor_read():
+    base = BASE | {"head.weight": torch.full((3, 3), math.nan, dtype=torch.float64)}
+    assert align(base, {"a": finetune(BASE, 1)}, kept={"head.weight"}).findings == ()
+    grown = finetune(BASE, 1) | {"embed.weight": torch.zeros(9, 4)}
+    assert align(BASE, {"a": grown}, kept={"embed.weight"}).findings == ()
+
+
+def test_a_kept_name_that_is_tied_to_a_merged_one_is_a_warning():
+    base = BASE | {"lm_head.weight": BASE["embed.weight"]}
+    for kept, other in (("lm_head.weight", "embed.weight"), ("embed.weight", "lm_head.weight")):
+        found = only(align(base, {"a": finetune(base, 1), "b": finetune(base, 2)}, kept={kept}), "tied")
+        assert found.task is None
+        assert f"{kept!r} is kept from the base, where it is tied to {other!r}" in found.message
+    assert align(base, {"a": finetune(BASE, 1)}, kept={"embed.weight", "lm_head.weight"}).findings == ()
+
+
+def test_a_sample_reads_only_part_and_says_so(monkeypatch):
+    monkeypatch.setattr(task_vectors.sample_names, "__defaults__", (16,))
+    read = []
+
+    class Noted(dict):
+        def read(self, name, buffer):
+            read.append(name)
+            return self[name]
+
+    base = Noted({f"w{i}": torch.ones(4, 2) for i in range(9)})
+    tune = Noted({name: tensor.clone() for name, tensor in base.items()})
+    alignment = align(base, {"a": tune}, check_values="sample")
+    assert len(read) == 4
+    assert "is equal to the base in the 2 tensors that were read" in only(alignment, "identical").message
+    assert alignment.tasks[0].tensors == 9
+
+
+def test_a_tensor_that_two_models_share_is_read_once():
+    from paretomerge.checkpoints.views import view
+
+    read: list[str] = []
+    base = open_checkpoint(BASE)
+    source, _ = base.locate("layer.weight")
+    original = source.read
+    source.read = lambda name, buffer=None: (read.append(name), original(name, buffer))[1]
+    align(base, {"a": view(base, {name: name for name in base})})
+    assert sorted(read) == ["embed.weight", "layer.bias", "layer.weight", "steps", "steps"]
+
+
+def test_both_directions_of_two_finetunes_give_the_same_numbers():
+    one, two = finetune(BASE, 1), finetune(BASE, 2)
+    forward, backward = align(BASE, {"a": one, "b": two}), align(BASE, {"b": two, "a": one})
+    assert forward.cosines[0].cosine == pytest.approx(backward.cosines[0].cosine, rel=1e-14)
+    assert {row.task: row.norm for row in forward.tasks} == {row.task: row.norm for row in backward.tasks}

@@ -1,24 +1,47 @@
 """Parameters on disk: opening them lazily, checking that they fit each other, writing them safely."""
 
-from paretomerge.checkpoints.align import align
+from paretomerge.checkpoints.align import align, align_repaired
 from paretomerge.checkpoints.checkpoint import Checkpoint
-from paretomerge.checkpoints.findings import Alignment, Finding, PairCosine, TaskStatistics
+from paretomerge.checkpoints.estimate import Estimate, estimate_merge, measure_reading
+from paretomerge.checkpoints.findings import Alignment, Finding, PairCosine, TaskStatistics, TensorDistance
+from paretomerge.checkpoints.hub import download
 from paretomerge.checkpoints.open import MANIFEST, Source, open_checkpoint
-from paretomerge.checkpoints.posterior_files import load_posterior, save_posterior
+from paretomerge.checkpoints.posterior_files import holds_posterior, load_posterior, save_posterior
+from paretomerge.checkpoints.prefetch import Prefetch
+from paretomerge.checkpoints.renaming import Rename
+from paretomerge.checkpoints.repairs import Repaired, Repairs, apply_repairs
+from paretomerge.checkpoints.views import with_private
 from paretomerge.checkpoints.write import write_checkpoint, write_params
+from paretomerge.checkpoints.write_behind import WriteBehind
+from paretomerge.checkpoints.writer import CheckpointWriter
 
 __all__ = [
     "MANIFEST",
     "Alignment",
     "Checkpoint",
+    "CheckpointWriter",
+    "Estimate",
     "Finding",
     "PairCosine",
+    "Prefetch",
+    "Rename",
+    "Repaired",
+    "Repairs",
     "Source",
     "TaskStatistics",
+    "TensorDistance",
+    "WriteBehind",
     "align",
+    "align_repaired",
+    "apply_repairs",
+    "download",
+    "estimate_merge",
+    "holds_posterior",
     "load_posterior",
+    "measure_reading",
     "open_checkpoint",
     "save_posterior",
+    "with_private",
     "write_checkpoint",
     "write_params",
 ]

@@ -6,6 +6,7 @@ The content goes to a temporary name in the same folder, is forced to the disk (
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -38,7 +39,28 @@ def free_bytes(path: Path) -> int:
 
 def temporary_beside(path: Path) -> Path:
     """A new hidden name in the folder of `path`; nothing is made."""
-    return path.with_name(f".{path.name}.{uuid4().hex[:12]}.partial")
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}-{os.getpid()}.partial")
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary folders of `path` that a process left behind when it was killed.
+
+    Its number is part of the name: what belongs to a process that is still running stays.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        owner = left.name.removesuffix(".partial").rsplit("-", 1)[-1]
+        if left.is_dir() and owner.isdigit() and not _is_running(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def sync_file(path: Path) -> None:

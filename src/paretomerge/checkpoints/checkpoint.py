@@ -82,6 +82,9 @@ class Checkpoint(Mapping[str, Tensor]):
         source: the file or folder it was opened from, `None` for parameters in memory.
         side_files: the small files beside the weights (configuration, tokenizer) that a merged
             checkpoint needs as well.
+        is_adapter: whether it is a low-rank adapter applied to a base while it is read: the tensors it changes
+            are float32 or float64 whatever the dtype of the base, because their exact values do not fit into it.
+        address: the pinned `hub://name@commit` it was downloaded from, `None` if it was not.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class Checkpoint(Mapping[str, Tensor]):
         sources: tuple[TensorSource, ...],
         source: Path | None = None,
         side_files: tuple[Path, ...] = (),
+        is_adapter: bool = False,
+        address: str | None = None,
     ) -> None:
         """Index the names of every source."""
         where: dict[str, TensorSource] = {}
@@ -103,6 +108,8 @@ class Checkpoint(Mapping[str, Tensor]):
         self._where = where
         self.source = source
         self.side_files = side_files
+        self.is_adapter = is_adapter
+        self.address = address
 
     def __getitem__(self, name: str) -> Tensor:
         """Read one tensor."""
@@ -131,7 +138,8 @@ class Checkpoint(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         """Where it is from and how much it holds."""
         parameters = sum(self.spec(name).numel for name in self)
-        return f"Checkpoint({str(self.source or 'memory')!r}, tensors={len(self)}, parameters={parameters})"
+        where = self.address or str(self.source or "memory")
+        return f"Checkpoint({where!r}, tensors={len(self)}, parameters={parameters})"
 
     def spec(self, name: str) -> TensorSpec:
         """Shape and dtype of one tensor, without reading its values."""
@@ -144,6 +152,21 @@ class Checkpoint(Mapping[str, Tensor]):
     def locate(self, name: str) -> tuple[TensorSource, str]:
         """The source that really holds a tensor, and its name there."""
         return self._where[name].locate(name)
+
+    def require_unchanged(self) -> None:
+        """Raise `StorageError` if a file behind it was replaced or written to since it was opened."""
+        seen: set[int] = set()
+        for name, source in self._where.items():
+            holder, _ = source.locate(name)
+            check = getattr(holder, "require_unchanged", None)
+            if check is not None and id(holder) not in seen:
+                seen.add(id(holder))
+                check()
+
+    @property
+    def revision(self) -> str | None:
+        """The commit it was downloaded at, `None` if it was not downloaded."""
+        return self.address.rpartition("@")[2] if self.address else None
 
     @cached_property
     def digest(self) -> str:

@@ -22,8 +22,9 @@ def open_shards(index: Path, open_file: Callable[[Path], TensorSource]) -> tuple
     shards = {}
     for shard in dict.fromkeys(weight_map.values()):
         shards[shard] = open_file(_shard_path(index, shard))
+    held_names = {shard: set(held.names) for shard, held in shards.items()}
     for name, shard in weight_map.items():
-        if name not in shards[shard].names:
+        if name not in held_names[shard]:
             raise CheckpointError(
                 f"{index}: says that {name!r} is in {shard}, but it is not: index and shards are from different "
                 "saves; copy the whole folder again"

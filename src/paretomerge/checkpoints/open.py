@@ -1,7 +1,8 @@
-"""What is this path? From a file, a folder, a mapping or a module to a `Checkpoint`."""
+"""What is this path? From a file, a folder, an address, a mapping or a module to a `Checkpoint`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from os import PathLike
@@ -9,14 +10,18 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from paretomerge.checkpoints.adapter_config import CONFIG, AdapterConfig, read_adapter_config
+from paretomerge.checkpoints.adapters import ADAPTER_FILES, open_adapter
 from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import Checkpoint, MemoryTensors, TensorSource
+from paretomerge.checkpoints.gguf_files import open_gguf
+from paretomerge.checkpoints.hub import SCHEME, HubAddress, download, pinned
 from paretomerge.checkpoints.indexes import open_shards
+from paretomerge.checkpoints.quantised import require_not_quantised
 from paretomerge.checkpoints.safetensors_files import open_safetensors
-from paretomerge.checkpoints.torch_files import TorchFile
+from paretomerge.checkpoints.torch_files import TORCH_SUFFIXES, open_torch_file, open_torch_shard
 from paretomerge.errors import CheckpointError
 
-TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -27,7 +32,7 @@ WEIGHT_FILES = (
 
 MANIFEST = "paretomerge.json"
 
-NOT_COPIED = ("readme.md", "trainer_state.json", MANIFEST)
+NOT_COPIED = ("readme.md", "trainer_state.json", CONFIG, MANIFEST)
 NOT_COPIED_SUFFIXES = (
     *TORCH_SUFFIXES,
     *(".safetensors", ".h5", ".msgpack", ".onnx", ".gguf", ".npz", ".index.json", ".ot", ".tflite"),
@@ -37,17 +42,23 @@ LARGEST_SIDE_FILE = 100_000_000  # tokenizers of large vocabularies take tens of
 Source = str | PathLike[str] | Mapping[str, Tensor] | nn.Module
 
 
-def open_checkpoint(source: Source) -> Checkpoint:
+def open_checkpoint(source: Source, base: Source | None = None) -> Checkpoint:
     """Open parameters for lazy reading.
 
     Args:
         source: a Hugging Face folder (`model.safetensors` or `pytorch_model.bin`, whole or sharded with an
-            index), a `.safetensors` file, an `.index.json`, a PyTorch state dict (`.pt`, `.pth`, `.bin`,
-            `.ckpt`; loaded without executing code), a mapping of names to tensors, or a module.
+            index), a folder with a LoRA adapter of peft, a `.safetensors` file, an `.index.json`, a PyTorch
+            state dict or training checkpoint (`.pt`, `.pth`, `.bin`, `.ckpt`; nothing in it is executed), a
+            `.gguf` file that is not quantised, `hub://organisation/name@revision` (fetched from the Hugging
+            Face hub; nothing else uses the network), a mapping of names to tensors, or a module.
+        base: the model that an adapter was trained on, in any of these forms; without it the path that the
+            adapter names. It is not used for a source that is not an adapter.
 
     Raises:
-        CheckpointError: nothing there, an unknown kind, a broken file, or an adapter.
-        StorageError: the disk refused to read.
+        CheckpointError: nothing there, an unknown kind, a broken or quantised file, or an adapter that cannot be
+            applied exactly.
+        StorageError: the disk refused to read, or the hub was not reached.
+        MissingExtraError: a `hub://` address without `huggingface_hub`.
 
     >>> import torch
     >>> open_checkpoint({"w": torch.zeros(2, 3)}).spec("w").shape
@@ -56,66 +67,109 @@ def open_checkpoint(source: Source) -> Checkpoint:
     if isinstance(source, Checkpoint):
         return source
     if isinstance(source, nn.Module):
-        return Checkpoint((MemoryTensors(source.state_dict(), f"the module {type(source).__name__}"),))
+        held = MemoryTensors(source.state_dict(), f"the module {type(source).__name__}")
+        return require_not_quantised(Checkpoint((held,)))
     if isinstance(source, Mapping):
-        return Checkpoint((MemoryTensors(source),))
+        return require_not_quantised(Checkpoint((MemoryTensors(source),)))
     if not isinstance(source, (str, PathLike)):
         raise CheckpointError(
             f"cannot open a {type(source).__name__}: give a path, a mapping of names to tensors, or a module"
         )
-    path = Path(source).expanduser()
+    address = _address(source)
+    path = Path(source).expanduser() if address is None else download(address.name, address.revision)
     with storage_errors(path, "read"):
         if not path.exists():
             raise CheckpointError(_nothing_there(path))
-        return _open_folder(path) if path.is_dir() else Checkpoint(_open_file(path), path)
+        opened = _open_path(path, base)
+    if address is not None:
+        opened.address = str(pinned(address, path))
+    return require_not_quantised(opened)
 
 
-def _open_folder(folder: Path) -> Checkpoint:
+def _address(source: str | PathLike[str]) -> HubAddress | None:
+    text = os.fspath(source)
+    scheme = SCHEME.rstrip("/") + "/"
+    if not text.startswith(scheme):
+        return None
+    return HubAddress.parse(SCHEME + text.removeprefix(scheme).lstrip("/"))  # a Path keeps one slash of two
+
+
+def _open_path(path: Path, base: Source | None) -> Checkpoint:
+    if path.is_dir():
+        return _open_folder(path, base)
+    if path.name in ADAPTER_FILES:
+        if not (path.parent / CONFIG).is_file():
+            raise CheckpointError(f"{path}: an adapter without its {CONFIG}: copy the whole folder, and give that")
+        return _open_adapter(path.parent, base)
+    return Checkpoint(_open_file(path), path)
+
+
+def _open_folder(folder: Path, base: Source | None) -> Checkpoint:
     names = sorted(file.name for file in folder.iterdir())
     if not names:
         raise CheckpointError(f"{folder}: the folder is empty: expected {WEIGHT_FILES[0]} or {WEIGHT_FILES[2]}")
-    _refuse_adapter(folder)
-    for name in WEIGHT_FILES:
-        if name in names:
-            return Checkpoint(_open_file(folder / name), folder, _side_files(folder))
+    weights = next((name for name in WEIGHT_FILES if name in names), None)
+    if CONFIG in names and weights is not None and base is None:
+        raise CheckpointError(
+            f"{folder}: holds an adapter ({CONFIG}) and whole weights ({weights}): give the file {weights} if you mean "
+            "the weights, or the base if you mean the adapter"
+        )
+    if CONFIG in names:
+        return _open_adapter(folder, base)
+    if weights is not None:
+        return Checkpoint(_open_file(folder / weights), folder, _side_files(folder))
+    raise CheckpointError(_no_weights(folder, names))
+
+
+def _no_weights(folder: Path, names: list[str]) -> str:
     shards = [name for name in names if "-of-" in name]
     if shards:
-        raise CheckpointError(
-            f"{folder}: holds shards ({shards[0]} …) but no index: copy {WEIGHT_FILES[1]} (or {WEIGHT_FILES[3]}) too"
-        )
+        return f"{folder}: holds shards ({shards[0]} …) but no index: copy {WEIGHT_FILES[1]} (or {WEIGHT_FILES[3]}) too"
+    adapters = [name for name in names if (folder / name / CONFIG).is_file()]
+    if adapters:
+        return f"{folder}: holds adapters in folders of their own ({', '.join(adapters)}): give one of those folders"
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    raise CheckpointError(
+    return (
         f"{folder}: no weights found: expected one of {', '.join(WEIGHT_FILES)}; the folder holds "
         f"{', '.join(names[:6])}{more}. Give the file itself if it has another name"
     )
 
 
+def _open_adapter(folder: Path, base: Source | None) -> Checkpoint:
+    config = read_adapter_config(folder)
+    return open_adapter(config, open_checkpoint(_base_of(config) if base is None else base), _side_files(folder))
+
+
+def _base_of(config: AdapterConfig) -> Path:
+    """The base that an adapter names, if it is on this machine."""
+    said = config.base or ""
+    for path in (Path(said).expanduser(), config.folder / said):
+        if said and path.exists() and path.resolve() != config.folder.resolve():
+            return path
+    what = f"{said!r}, which is not on this machine" if said else "a base that it does not name"
+    raise CheckpointError(
+        f"{config.folder}: is an adapter on {what}: give the base too, as a folder or as {SCHEME}organisation/name"
+    )
+
+
 def _open_file(path: Path) -> tuple[TensorSource, ...]:
-    if path.name.startswith("adapter_model."):
-        _refuse_adapter(path.parent)
     if path.name.endswith(".safetensors.index.json"):
         return open_shards(path, open_safetensors)
     if path.name.endswith(".bin.index.json"):
-        return open_shards(path, TorchFile)
+        return open_shards(path, open_torch_shard)
     if path.suffix == ".safetensors":
         held = open_safetensors(path)
         if not held.names:
             raise CheckpointError(f"{path}: holds no tensors")
         return (held,)
     if path.suffix in TORCH_SUFFIXES:
-        return (TorchFile(path),)
+        return (open_torch_file(path),)
+    if path.suffix == ".gguf":
+        return (open_gguf(path),)
     raise CheckpointError(
         f"{path}: unknown kind of file {path.suffix or path.name!r}: expected .safetensors, .safetensors.index.json, "
-        f"{', '.join(TORCH_SUFFIXES)}, or a folder"
+        f".gguf, {', '.join(TORCH_SUFFIXES)}, or a folder"
     )
-
-
-def _refuse_adapter(folder: Path) -> None:
-    if (folder / "adapter_config.json").exists():
-        raise CheckpointError(
-            f"{folder}: this is an adapter (adapter_config.json), which is not yet supported: merge it into its base "
-            "first, for example with peft's merge_and_unload() and save_pretrained(), and give that folder"
-        )
 
 
 def _side_files(folder: Path) -> tuple[Path, ...]:
@@ -141,6 +195,6 @@ def _nothing_there(path: Path) -> str:
     if close:
         return f"{path}: there is no such file or folder; the nearest name is {str(parent / close[0])!r}"
     return (
-        f"{path}: there is no such file or folder ({parent} holds no similar name). Nothing is downloaded: "
-        "if this is a model's name on a hub, download it first and give its folder"
+        f"{path}: there is no such file or folder ({parent} holds no similar name). Nothing is downloaded "
+        f"unless you ask for it: if this is a model's name on the hub, give {SCHEME}{path.as_posix()}"
     )

@@ -60,6 +60,14 @@ def save_posterior(path: str | os.PathLike[str], posterior: Posterior) -> Path:
     return target
 
 
+def holds_posterior(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is a file that `save_posterior` wrote."""
+    source = Path(path).expanduser()
+    if source.suffix != ".safetensors" or not source.is_file():
+        return False
+    return KEY in open_safetensors(source).metadata
+
+
 def load_posterior(path: str | os.PathLike[str]) -> Posterior:
     """Read what `save_posterior` wrote; means and diagonal precisions are read when they are used.
 

@@ -9,17 +9,17 @@ Reference: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from paretomerge.checkpoints.atomic import storage_errors
-from paretomerge.errors import CheckpointError, StorageError
+from paretomerge.checkpoints.byte_ranges import Stamp, read_range, require_unchanged, stamp_of
+from paretomerge.errors import CheckpointError
 from paretomerge.types import TensorSpec
 
 LENGTH_BYTES = 8
@@ -68,7 +68,7 @@ class SafetensorsFile:
     path: Path
     entries: dict[str, Entry]
     metadata: dict[str, str]
-    stamp: tuple[int, int, int]
+    stamp: Stamp
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,17 +86,7 @@ class SafetensorsFile:
             StorageError: the disk refused, or the file was replaced since it was opened.
         """
         entry = self.entries[name]
-        held = torch.empty(entry.nbytes, dtype=torch.uint8) if buffer is None else buffer[: entry.nbytes]
-        with storage_errors(self.path, "read"), self.path.open("rb", buffering=0) as handle:
-            if _stamp(handle) != self.stamp:
-                raise StorageError(f"{self.path}: was replaced since it was opened: open it again")
-            handle.seek(entry.start)
-            view, filled = held.numpy().data, 0
-            while filled < entry.nbytes:  # one call may give less than asked for
-                count = handle.readinto(view[filled:])
-                if not count:
-                    raise StorageError(f"{self.path}: ended inside {name!r}; the file changed while it was read")
-                filled += count
+        held = read_range(self.path, self.stamp, entry.start, entry.nbytes, buffer, name)
         return held.view(entry.spec.dtype).reshape(entry.spec.shape)
 
     def locate(self, name: str) -> tuple[SafetensorsFile, str]:
@@ -105,9 +95,7 @@ class SafetensorsFile:
 
     def require_unchanged(self) -> None:
         """Raise `StorageError` if the file was replaced or written to since it was opened."""
-        with storage_errors(self.path, "read"), self.path.open("rb") as handle:
-            if _stamp(handle) != self.stamp:
-                raise StorageError(f"{self.path}: was replaced since it was opened: open it again")
+        require_unchanged(self.path, self.stamp)
 
 
 def open_safetensors(path: Path) -> SafetensorsFile:
@@ -118,7 +106,7 @@ def open_safetensors(path: Path) -> SafetensorsFile:
         StorageError: the disk refused to read.
     """
     with storage_errors(path, "read"), path.open("rb") as handle:
-        stamp = _stamp(handle)
+        stamp = stamp_of(handle)
         size = stamp[2]
         first = handle.read(LENGTH_BYTES)
         length = _header_length(path, first, size)
@@ -131,12 +119,6 @@ def open_safetensors(path: Path) -> SafetensorsFile:
     entries = {name: _entry(path, name, fields, start) for name, fields in header.items()}
     _require_covered(path, entries, start, size)
     return SafetensorsFile(path, entries, metadata, stamp)
-
-
-def _stamp(handle: IO[bytes]) -> tuple[int, int, int]:
-    """What changes when a file is replaced: offsets of another file would give other values silently."""
-    status = os.fstat(handle.fileno())
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _header_length(path: Path, first: bytes, size: int) -> int:

@@ -3,37 +3,95 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-import torch
-
-from paretomerge.checkpoints.findings import Finding, Kind, Severity
+from paretomerge.checkpoints.findings import Finding
+from paretomerge.checkpoints.patterns import group_by_pattern
+from paretomerge.checkpoints.renaming import find_rules, rename_all
+from paretomerge.checkpoints.ties import are_equal, find_twin
+from paretomerge.checkpoints.views import view
+from paretomerge.checkpoints.vocabulary import embedding_rows, has_token_rows
 from paretomerge.types import Params, TensorSpec, spec_of
 
-MOST_TIES_READ = 8  # tensors compared by value to explain one absent name
+LEAST_IN_COMMON = 0.5
+"""Share of the base's parameters a finetune must have before an option is advised for the rest: with less in common it
+is another model, and leaving out what differs would hide that."""
 
-_HEAD = re.compile(r"(^|\.)(lm_head|decoder|embed_out|output_projection)\.weight$")
+_TABLE = re.compile(r"embed|position", re.IGNORECASE)  # rows are positions or types, not classes
 
 
-def compare_structure(task: str, base: Params, finetune: Params, read_values: bool) -> list[Finding]:
-    """Missing, extra, renamed and tied names; shapes and dtypes that differ."""
-    missing = [name for name in base if name not in finetune]
+@dataclass(frozen=True, eq=False)
+class Names:
+    """A finetune beside its base.
+
+    Args:
+        task: the finetune.
+        base: the base's parameters.
+        finetune: its parameters, under the base's names.
+        kept: names of the base that are not merged.
+        shared: names that every model has in one shape (`shared_names`).
+        ties: second name → first name of what is tied in the base; `None` if no values may be read.
+        was_renamed: whether its own names differ from these.
+    """
+
+    task: str
+    base: Params
+    finetune: Params
+    kept: Collection[str]
+    shared: Collection[str]
+    ties: Mapping[str, str] | None = None
+    was_renamed: bool = False
+
+    @property
+    def read_values(self) -> bool:
+        """Whether values may be read."""
+        return self.ties is not None
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the base that the finetune lacks."""
+        return [name for name in self.base if name not in self.finetune and name not in self.kept]
+
+    @property
+    def extra(self) -> list[str]:
+        """Names of the finetune that the base lacks."""
+        return [name for name in self.finetune if name not in self.base]
+
+    @property
+    def in_common(self) -> float:
+        """Share of the base's parameters that the finetune has too, among those to be merged."""
+        sizes = {
+            name: spec.numel
+            for name in self.base
+            if name not in self.kept and (spec := spec_of(self.base, name)).is_mergeable
+        }
+        return sum(size for name, size in sizes.items() if name in self.finetune) / max(sum(sizes.values()), 1)
+
+
+def undo_renaming(task: str, base: Params, finetune: Params, kept: Collection[str]) -> tuple[Params, Finding | None]:
+    """The finetune under the base's names, and what to report if its own differ by prefixes."""
+    missing = [name for name in base if name not in finetune and name not in kept]
     extra = [name for name in finetune if name not in base]
-    findings: list[Finding] = []
-    renaming = _renaming(missing, extra, base, finetune)
-    if renaming is not None:
-        finding, here, there = renaming
-        findings.append(_finding("error", "renamed", task, None, finding))
-        missing = [name for name in missing if name not in here]
-        extra = [name for name in extra if name not in there]
-    findings += (_missing(task, name, base, finetune, read_values) for name in missing)
-    findings += (_extra(task, name, finetune, base, read_values) for name in extra)
-    for name in base:
-        if name in finetune:
-            findings += _differences(task, name, spec_of(base, name), spec_of(finetune, name))
-            if read_values and _HEAD.search(name):
-                findings += _untied(task, name, base, finetune)
+    rules = find_rules(task, missing, extra, list(finetune)) if missing and extra else ()
+    if not rules:
+        return finetune, None
+    names = rename_all(finetune, rules, task)
+    found = [name for name, old in names.items() if name in base and old not in base]
+    options = " ".join(f"--rename {rule}" for rule in rules)
+    message = (
+        f"names differ by a prefix: {len(found)} of {len(base)} tensors are found after renaming, for example "
+        f"{names[found[0]]!r} for {found[0]!r}. It was saved from another class of the same model: {options}"
+    )
+    repair = tuple(text for rule in rules for text in ("--rename", str(rule)))
+    return view(finetune, names), Finding("error", "renamed", task, None, message, tuple(found), repair)
+
+
+def compare_structure(names: Names) -> list[Finding]:
+    """Missing, extra and tied names; shapes and dtypes that differ. Vocabularies are compared elsewhere."""
+    findings = [*_missing(names), *_extra(names), *_shapes(names), *_dtypes(names)]
+    if names.read_values:
+        findings += _untied(names)
     return findings
 
 
@@ -45,149 +103,157 @@ def comparable(name: str, base: Params, finetune: Params) -> bool:
     return one.is_mergeable and other.is_mergeable and one.shape == other.shape
 
 
-def _missing(task: str, name: str, base: Params, finetune: Params, read_values: bool) -> Finding:
-    if not spec_of(base, name).is_mergeable:
-        return _finding("warning", "missing", task, name, f"lacks {name!r}, a counter or mask: the base's is kept")
-    twin = _twin(name, base, finetune) if read_values else None
-    if twin is not None:
-        return _finding(
-            "error",
-            "tied",
-            task,
-            name,
-            f"lacks {name!r}, which in the base is tied to {twin!r} (equal values): the finetune was saved with tied "
-            f"weights, the base without. Save both the same way, for example leave {name!r} out of the base",
+def _missing(names: Names) -> Iterator[Finding]:
+    task, lacking = names.task, []
+    for name in names.missing:
+        twin = find_twin(name, names.base, set(names.finetune)) if names.read_values else None
+        if not spec_of(names.base, name).is_mergeable:
+            message = f"lacks {name!r}, a counter or mask: the base's is kept"
+            yield Finding("warning", "missing", task, name, message)
+        elif twin is not None:
+            message = (
+                f"lacks {name!r}, which in the base is tied to {twin!r} (equal values): the finetune was saved with "
+                f"tied weights, the base without; its {twin!r} stands for both (apply_repairs reads it so)"
+            )
+            yield Finding("warning" if names.was_renamed else "error", "tied", task, name, message)
+        else:
+            lacking.append(name)
+    for pattern, group in group_by_pattern(lacking, names.shared).items():
+        seen = f"lacks {_described(group, pattern, names.base)}"
+        if names.in_common < LEAST_IN_COMMON:
+            message = f"{seen}: it is incomplete, or of another architecture"
+            yield Finding("error", "missing", task, group[0], message, tuple(group))
+        else:
+            message = f"{seen}: a head it was saved without, or it is incomplete; --skip {pattern!r} keeps the base's"
+            yield Finding("error", "missing", task, group[0], message, tuple(group), ("--skip", pattern))
+
+
+def _extra(names: Names) -> Iterator[Finding]:
+    task, own = names.task, []
+    for name in names.extra:
+        twin = find_twin(name, names.finetune, set(names.base)) if names.read_values else None
+        if not spec_of(names.finetune, name).is_mergeable:
+            message = f"has {name!r}, a counter or mask that the base lacks: dropped"
+            yield Finding("warning", "extra", task, name, message)
+        elif twin is not None:
+            message = (
+                f"has {name!r} beside {twin!r}, to which it is tied (equal values); the base has only {twin!r}: dropped"
+            )
+            yield Finding("warning", "tied", task, name, message)
+        else:
+            own.append(name)
+    for pattern, group in group_by_pattern(own, names.shared).items():
+        message = (
+            f"has {_described(group, pattern, names.finetune)}, which the base lacks: a head of this task alone cannot "
+            f"be merged; --private {pattern!r} keeps it for this task, --skip {pattern!r} drops it"
         )
-    return _finding(
-        "error",
-        "missing",
-        task,
-        name,
-        f"lacks {name!r} {list(spec_of(base, name).shape)}: it is incomplete, or of another architecture",
-    )
+        repair = ("--private", pattern) if names.in_common >= LEAST_IN_COMMON else ()
+        yield Finding("error", "extra", task, group[0], message, tuple(group), repair)
 
 
-def _extra(task: str, name: str, finetune: Params, base: Params, read_values: bool) -> Finding:
-    if not spec_of(finetune, name).is_mergeable:
-        return _finding("warning", "extra", task, name, f"has {name!r}, a counter or mask that the base lacks: dropped")
-    twin = _twin(name, finetune, base) if read_values else None
-    if twin is not None:
-        return _finding(
-            "warning",
-            "tied",
-            task,
-            name,
-            f"has {name!r} beside {twin!r}, to which it is tied (equal values); the base has only {twin!r}: dropped",
+def _shapes(names: Names) -> Iterator[Finding]:
+    task, rows = names.task, (embedding_rows(names.base), embedding_rows(names.finetune))
+    classes = []
+    for name in _both(names):
+        base, finetune = spec_of(names.base, name), spec_of(names.finetune, name)
+        if base.shape == finetune.shape:
+            continue
+        if has_token_rows(name, base, rows[0]) and has_token_rows(name, finetune, rows[1]):
+            continue  # another vocabulary
+        seen = f"{name!r} has shape {list(finetune.shape)}, in the base {list(base.shape)}"
+        if not base.is_mergeable:
+            yield Finding("warning", "shape", task, name, f"{seen}: the base's is kept")
+        elif base.shape[1:] == finetune.shape[1:] and base.shape and finetune.shape and not _TABLE.search(name):
+            classes.append(name)
+        else:
+            cause = (
+                "a table of another length" if _TABLE.search(name) else "another architecture, or a transposed tensor"
+            )
+            message = f"{seen}: {cause}; --skip {name!r} keeps the base's"
+            yield Finding("error", "shape", task, name, message)
+    for pattern, group in group_by_pattern(classes, names.shared).items():
+        sizes = spec_of(names.finetune, group[0]).shape[0], spec_of(names.base, group[0]).shape[0]
+        message = (
+            f"{_described(group, pattern, names.finetune)}: {sizes[0]} rows, in the base {sizes[1]}: another number of "
+            f"classes. --private {pattern!r} keeps each task's own, --skip {pattern!r} the base's"
         )
-    return _finding(
-        "error",
-        "extra",
-        task,
-        name,
-        f"has {name!r} {list(spec_of(finetune, name).shape)}, which the base lacks: a head or adapter of this task "
-        "alone cannot be merged; add it to the base, or leave it out",
-    )
+        yield Finding("error", "shape", task, group[0], message, tuple(group), ("--private", pattern))
 
 
-def _untied(task: str, name: str, base: Params, finetune: Params) -> Iterator[Finding]:
-    twin = _twin(name, base, finetune)
-    if twin is not None and not torch.equal(finetune[name], finetune[twin]):
-        yield _finding(
-            "warning",
-            "tied",
-            task,
-            name,
-            f"{name!r} and {twin!r} are tied in the base (equal values) but differ here: a loader that ties them again "
-            "drops one of them; set tie_word_embeddings to false in the configuration of the merged model",
+def _dtypes(names: Names) -> Iterator[Finding]:
+    changed: dict[tuple[object, object], list[str]] = {}
+    for name in _both(names):
+        base, finetune = spec_of(names.base, name), spec_of(names.finetune, name)
+        if base.is_mergeable != finetune.is_mergeable:
+            message = (
+                f"{name!r} is {finetune.dtype}, in the base {base.dtype}: one of them is quantised; "
+                "merge models in floating point"
+            )
+            yield Finding("error", "dtype", names.task, name, message)
+        elif base.dtype != finetune.dtype:
+            changed.setdefault((finetune.dtype, base.dtype), []).append(name)
+    if getattr(names.finetune, "is_adapter", False):
+        return  # its tensors are computed, in float32 whatever the model is kept in
+    for (dtype, in_base), group in changed.items():
+        what = repr(group[0]) + " is" if len(group) == 1 else f"{len(group)} tensors (first {group[0]!r}) are"
+        message = f"{what} {dtype}, in the base {in_base}: the result is written in the base's dtype"
+        yield Finding("warning", "dtype", names.task, group[0], message, tuple(group))
+
+
+def _untied(names: Names) -> Iterator[Finding]:
+    """Ties of the base that the finetune, or what is left out of the merge, breaks."""
+    for second, first in (names.ties or {}).items():
+        left_out = [name for name in (first, second) if name in names.kept]
+        if len(left_out) == 1:
+            other = first if left_out == [second] else second
+            message = (
+                f"{left_out[0]!r} is kept from the base, where it is tied to {other!r} (equal values), which is "
+                "merged: a loader that ties them again takes one of the two for both"
+            )
+            yield Finding("warning", "tied", None, left_out[0], message)
+        elif not left_out and {first, second} <= set(names.finetune) and not are_equal(names.finetune, first, second):
+            message = (
+                f"{second!r} and {first!r} are tied in the base (equal values) but differ here: a loader that ties "
+                "them again drops one of them; set tie_word_embeddings to false in the configuration of the merged "
+                "model"
+            )
+            yield Finding("warning", "tied", names.task, second, message)
+
+
+def _both(names: Names) -> Iterator[str]:
+    return (name for name in names.base if name in names.finetune and name not in names.kept)
+
+
+def _described(group: Sequence[str], pattern: str, params: Params) -> str:
+    first: TensorSpec = spec_of(params, group[0])
+    if len(group) == 1:
+        return f"{group[0]!r} {list(first.shape)}"
+    return f"{len(group)} tensors {pattern!r} (first {group[0]!r} {list(first.shape)})"
+
+
+def shared_names(
+    base: Params, finetunes: Mapping[str, Params], kept: Collection[str], ties: Mapping[str, str]
+) -> set[str]:
+    """The names that are in every model in one shape: those a merge needs, and no advice may leave out.
+
+    A second name that a finetune has only through its tie is none of them.
+    """
+    return {
+        name
+        for name in base
+        if name not in kept
+        and all(
+            name in tune
+            and spec_of(tune, name).shape == spec_of(base, name).shape
+            and not (name in ties and _is_alias(tune, name, ties[name]))
+            for tune in finetunes.values()
         )
+    }
 
 
-def _differences(task: str, name: str, base: TensorSpec, finetune: TensorSpec) -> Iterator[Finding]:
-    floating = base.is_mergeable
-    if base.shape != finetune.shape:
-        hint = "another architecture, or a transposed tensor"
-        if base.shape[1:] == finetune.shape[1:] and base.shape and finetune.shape:
-            hint = "a resized vocabulary, or another number of classes"
-        yield _finding(
-            "error" if floating else "warning",
-            "shape",
-            task,
-            name,
-            f"{name!r} has shape {list(finetune.shape)}, in the base {list(base.shape)}: {hint}"
-            + ("" if floating else "; the base's is kept"),
-        )
-    if floating != finetune.is_mergeable:
-        yield _finding(
-            "error",
-            "dtype",
-            task,
-            name,
-            f"{name!r} is {finetune.dtype}, in the base {base.dtype}: one of them is quantised; "
-            "merge models in floating point",
-        )
-    elif base.dtype != finetune.dtype:
-        yield _finding(
-            "warning",
-            "dtype",
-            task,
-            name,
-            f"{name!r} is {finetune.dtype}, in the base {base.dtype}: the result is written in the base's dtype",
-        )
-
-
-def _twin(name: str, holder: Params, other: Params) -> str | None:
-    """The name in both models whose tensor in `holder` equals that of `name`, if there is one."""
-    spec = spec_of(holder, name)
-    if len(spec.shape) < 2 or not spec.numel:
-        return None
-    same = [twin for twin in holder if twin != name and twin in other and spec_of(holder, twin) == spec]
-    if not same or len(same) > MOST_TIES_READ:
-        return None
-    values = holder[name]
-    return next((twin for twin in same if torch.equal(values, holder[twin])), None)
-
-
-def _renaming(
-    missing: list[str], extra: list[str], base: Params, finetune: Params
-) -> tuple[str, set[str], set[str]] | None:
-    """If one prefix explains most differing names: the message, and the names it explains on both sides."""
-    if not missing or not extra:
-        return None
-    added = _best_prefix(missing, extra)
-    removed = _best_prefix(extra, missing)
-    if added is None and removed is None:
-        return None
-    if added is not None:
-        here = {name for name in missing if added + name in finetune}
-        there = {added + name for name in here}
-        advice = f"remove the prefix {added!r} from its names"
-    else:
-        prefix = removed or ""
-        there = {name for name in extra if prefix + name in base}
-        here = {prefix + name for name in there}
-        advice = f"add the prefix {removed!r} to its names"
-    message = (
-        f"names differ by a prefix: {len(here)} of {len(base)} tensors are found after renaming, for example "
-        f"{min(there)!r} for {min(here)!r}. It was saved from another class of the same model: {advice}"
-    )
-    return message, here, there
-
-
-def _best_prefix(short: list[str], long: Iterable[str]) -> str | None:
-    """The prefix that turns most names of `short` into names of `long`; `None` if fewer than half."""
-    known = set(short)
-    found: Counter[str] = Counter()
-    for name in long:
-        parts = name.split(".")
-        for cut in range(1, len(parts)):
-            if ".".join(parts[cut:]) in known:
-                found[".".join(parts[:cut]) + "."] += 1
-                break
-    if not found:
-        return None
-    prefix, count = found.most_common(1)[0]
-    return prefix if 2 * count >= len(short) else None
-
-
-def _finding(severity: Severity, kind: Kind, task: str, tensor: str | None, message: str) -> Finding:
-    return Finding(severity, kind, task, tensor, message)
+def _is_alias(params: Params, name: str, twin: str) -> bool:
+    locate = getattr(params, "locate", None)
+    if locate is None or twin not in params:
+        return False
+    (one, inner), (other, second) = locate(name), locate(twin)
+    return one is other and inner == second

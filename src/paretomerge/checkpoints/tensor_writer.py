@@ -1,23 +1,29 @@
 """Writing tensors to their planned places, as they come.
 
 A file is opened when its first tensor comes and closed, forced to the disk, after its last one; so blocks in
-the order of the plan keep one file open, and any other order works too.
+the order of the plan keep one file open, and any other order works too. Each tensor's checksum is kept, so that what
+is on the disk can be compared with what was written.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from paretomerge.checkpoints.atomic import storage_errors
+from paretomerge.checkpoints.byte_ranges import read_range
+from paretomerge.checkpoints.safetensors_files import SafetensorsFile, open_safetensors
 from paretomerge.checkpoints.shards import Shard
-from paretomerge.errors import CheckpointError
+from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import TensorSpec
+
+PIECE = 1 << 26  # bytes that are read back at a time
 
 
 class TensorWriter:
@@ -31,9 +37,11 @@ class TensorWriter:
         self._folder = folder
         self._target = target
         self._specs = specs
+        self._shards = shards
         self._shard = {name: shard for shard in shards for name in shard.starts}
         self._waiting = {shard.file: set(shard.starts) for shard in shards}
-        self._handles: dict[str, BinaryIO] = {}
+        self._handles: dict[str, FileIO] = {}
+        self.checksums: dict[str, int] = {}
 
     def write(self, name: str, tensor: Tensor) -> None:
         """Convert one tensor to its planned dtype and write it.
@@ -52,7 +60,8 @@ class TensorWriter:
         with storage_errors(self._target):
             handle = self._handle(shard)
             handle.seek(shard.starts[name])
-            handle.write(values)
+            _write_all(handle, values)
+            self.checksums[name] = zlib.crc32(values)
             self._waiting[shard.file].discard(name)
             if not self._waiting[shard.file]:
                 self._finish(shard.file)
@@ -67,6 +76,22 @@ class TensorWriter:
                 "nothing was written"
             )
 
+    def verify(self) -> None:
+        """Read every file back: its header must say what was planned, its values have the checksums of what came.
+
+        Raises:
+            StorageError: the disk gives back something else.
+        """
+        for shard in self._shards:
+            file = open_safetensors(self._folder / shard.file)
+            for name in shard.starts:
+                same = name in file.entries and file.spec(name) == self._specs[name]
+                if not same or _checksum(file, name) != self.checksums[name]:
+                    raise StorageError(
+                        f"{self._target}: {name!r} was read back from {shard.file} with other values than written: "
+                        "the disk or its memory is failing; nothing was kept. Write to another disk"
+                    )
+
     def close(self) -> None:
         """Close what is still open after a failure; its content is about to be removed."""
         for handle in self._handles.values():
@@ -75,20 +100,35 @@ class TensorWriter:
             except OSError:  # the failure that brought us here is already on its way up
                 continue
 
-    def _handle(self, shard: Shard) -> BinaryIO:
+    def _handle(self, shard: Shard) -> FileIO:
         if shard.file not in self._handles:
-            handle = (self._folder / shard.file).open("wb")
-            self._handles[shard.file] = handle
-            handle.write(shard.header)
+            # unbuffered: what is written is as large as a tensor
+            handle = self._handles[shard.file] = (self._folder / shard.file).open("wb", buffering=0)
+            _write_all(handle, memoryview(shard.header))
             handle.truncate(shard.nbytes)
         return self._handles[shard.file]
 
     def _finish(self, file: str) -> None:
         handle = self._handles[file]
-        handle.flush()
         os.fsync(handle.fileno())
         handle.close()
         del self._handles[file]
+
+
+def _write_all(handle: FileIO, values: memoryview) -> None:
+    written = 0
+    while written < len(values):  # one call may take less than it was given: two gigabytes is a common limit
+        written += handle.write(values[written:])
+
+
+def _checksum(file: SafetensorsFile, name: str) -> int:
+    entry, checksum = file.entries[name], 0
+    buffer = torch.empty(min(PIECE, entry.nbytes), dtype=torch.uint8)
+    for start in range(0, entry.nbytes, PIECE):
+        count = min(PIECE, entry.nbytes - start)
+        piece = read_range(file.path, file.stamp, entry.start + start, count, buffer, name)
+        checksum = zlib.crc32(piece.numpy().data, checksum)
+    return checksum
 
 
 def convert(name: str, tensor: Tensor, spec: TensorSpec) -> Tensor:

@@ -1,46 +1,41 @@
 """Reading a state dict that `torch.save` wrote.
 
-Such a file is a pickle, and a pickle can run code. Only `weights_only=True` is used: tensors and plain
-containers are accepted, everything else is refused without being executed. The values of files in the zip
-format (PyTorch >= 1.6) are memory-mapped, so opening reads little more than the names.
+Such a file is a pickle, and a pickle can run code: nothing of it is executed (see `torch_pickles`). The values
+of files in the zip format (PyTorch >= 1.6) are memory-mapped, so opening reads little more than the names; files
+in the older format are read whole.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from paretomerge.checkpoints.atomic import storage_errors
+from paretomerge.checkpoints.byte_ranges import Stamp, require_unchanged, stamp_of
 from paretomerge.checkpoints.checkpoint import MemoryTensors, TensorSource
-from paretomerge.errors import CheckpointError
+from paretomerge.checkpoints.state_dicts import find_state_dict, without_wrappers
+from paretomerge.checkpoints.torch_pickles import load_pickle
 from paretomerge.types import TensorSpec
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 
 
 class TorchFile:
-    """One file of `torch.save`, memory-mapped where its format allows it.
+    """One file of `torch.save`, memory-mapped where its format allows it. Make it with `open_torch_file`."""
 
-    Raises:
-        CheckpointError: not such a file, truncated, holding code, or without a state dict.
-        StorageError: the disk refused to read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open and check the file."""
+    def __init__(self, path: Path, stamp: Stamp, tensors: Mapping[str, Tensor], part: bool = False) -> None:
+        """Check the tensors; `stamp` is what the file had when they were loaded."""
         self.path = path
-        self._held = MemoryTensors(_state_dict(path, _load(path)), str(path))
+        self.stamp = stamp
+        self._part = part
+        self._held = MemoryTensors(tensors, str(path))
+        self._first = _first_names(tensors)
 
-    def __reduce__(self) -> tuple[type[TorchFile], tuple[Path]]:
+    def __reduce__(self) -> tuple[object, tuple[Path, Stamp, bool]]:
         """Another process opens the file again instead of receiving its values."""
-        return TorchFile, (self.path,)
+        return _reopen, (self.path, self.stamp, self._part)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,70 +47,66 @@ class TorchFile:
         return self._held.spec(name)
 
     def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
-        """One tensor; without a buffer the disk is read when its values are first used."""
+        """One tensor, contiguous; without a buffer the disk is read when its values are first used.
+
+        Raises:
+            StorageError: the file was replaced or written to since it was opened.
+        """
+        self.require_unchanged()
         tensor = self._held.read(name)
         if buffer is None:
-            return tensor
+            return tensor.contiguous()
         count = tensor.numel() * tensor.dtype.itemsize
         held = buffer[:count].view(tensor.dtype).reshape(tensor.shape)
         return held.copy_(tensor)
 
     def locate(self, name: str) -> tuple[TensorSource, str]:
-        """Itself."""
-        return self, name
+        """Itself, and the first name of the tensor: two names of one tensor (tied weights) are read once."""
+        return self, self._first[name]
+
+    def require_unchanged(self) -> None:
+        """Raise `StorageError` if the file was replaced or written to since it was opened."""
+        require_unchanged(self.path, self.stamp)
 
 
-def _load(path: Path) -> Any:
+def open_torch_file(path: Path) -> TorchFile:
+    """Open a state dict, alone or inside a training checkpoint, under the names of the bare model.
+
+    Raises:
+        CheckpointError: not such a file, truncated, holding code, without a state dict, or with several.
+        StorageError: the disk refused to read.
+    """
+    return _open(path, part=False)
+
+
+def open_torch_shard(path: Path) -> TorchFile:
+    """Open one part of a sharded state dict; its names are those of the index and stay as they are."""
+    return _open(path, part=True)
+
+
+def _open(path: Path, part: bool) -> TorchFile:
     with storage_errors(path, "read"), path.open("rb") as handle:
-        start = handle.read(8)
-        zipped = zipfile.is_zipfile(handle)
-    if start.startswith(b"version "):
-        raise CheckpointError(f"{path}: this is a Git LFS pointer, not the weights: run `git lfs pull` there")
-    if start.startswith(b"PK") and not zipped:
-        raise CheckpointError(
-            f"{path}: truncated: the end of the file, which lists its content, is missing "
-            f"({path.stat().st_size} bytes are there): copy or download it again"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
-    except pickle.UnpicklingError as error:
-        raise _refused(path, str(error)) from None
-    except OSError:
-        with storage_errors(path, "read"):
-            raise
-    # torch.load has no exception of its own for broken bytes: whatever the pickle machine met comes through
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as a PyTorch file ({type(error).__name__}): it is truncated or something "
-            "else; copy it again, or give a .safetensors file"
-        ) from error
-    return None
+        stamp = stamp_of(handle)
+    loaded, _ = load_pickle(path)
+    tensors = find_state_dict(path, loaded)
+    return TorchFile(path, stamp, tensors if part or not _all_text(tensors) else without_wrappers(tensors), part)
 
 
-def _refused(path: Path, message: str) -> CheckpointError:
-    if "GLOBAL" not in message and "nsupported" not in message:
-        return CheckpointError(
-            f"{path}: cannot be read as a PyTorch file: it is not a pickle, or a broken one; copy it again, or "
-            "give a .safetensors file"
-        )
-    found = re.search(r"GLOBAL ([\w.]+)", message)
-    what = found.group(1) if found else "a Python object"
-    return CheckpointError(
-        f"{path}: holds {what}, not only tensors. Loading it would run code, so it was not executed. If you trust "
-        "its author, convert it once where it was made:  "
-        "torch.save(torch.load(path, weights_only=False).state_dict(), 'weights.pt')"
-    )
+def _reopen(path: Path, stamp: Stamp, part: bool) -> TorchFile:
+    require_unchanged(path, stamp)
+    return _open(path, part)
 
 
-def _state_dict(path: Path, loaded: Any) -> Mapping[str, Tensor]:
-    if isinstance(loaded, Mapping):
-        if any(isinstance(value, Tensor) for value in loaded.values()):
-            return loaded
-        for key in WRAPPERS:
-            if isinstance(loaded.get(key), Mapping):
-                return loaded[key]
-        keys = ", ".join(repr(key) for key in list(loaded)[:6]) or "nothing"
-        raise CheckpointError(
-            f"{path}: no state dict found: it holds {keys}. Save model.state_dict(), alone or under 'state_dict'"
-        )
-    raise CheckpointError(f"{path}: holds a {type(loaded).__name__}, not a state dict: save model.state_dict() instead")
+def _all_text(tensors: Mapping[str, Tensor]) -> bool:
+    return bool(tensors) and all(isinstance(name, str) for name in tensors)
+
+
+def _first_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """For each name the first name of the same tensor: same memory, shape, strides and dtype."""
+    first: dict[tuple[object, ...], str] = {}
+    return {
+        name: first.setdefault((tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype), name)
+        if tensor.numel()
+        else name
+        for name, tensor in tensors.items()
+    }

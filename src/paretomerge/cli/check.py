@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paretomerge.cli.options import JsonOption, MaybeDistanceOption, parse_tasks, print_json
+from paretomerge.cli.options import (
+    JsonOption,
+    MaybeDistanceOption,
+    PrivateOption,
+    RenameOption,
+    SkipOption,
+    TokenizerOption,
+    parse_repairs,
+    parse_tasks,
+    print_json,
+)
 from paretomerge.errors import InputError
 
-EXAMPLE = "paretomerge check --base base/ --task a=ft-a/ --task b=ft-b/"
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from paretomerge.checkpoints import Alignment, Estimate
+    from paretomerge.stages.check import Preflight
+
+EXAMPLE = "paretomerge check --base base/ --task a=ft-a/ --task b=ft-b/ --rename a=model.: --private 'classifier.*'"
+
+WARNINGS_SHOWN = 20
 
 
 def command(
@@ -19,36 +38,117 @@ def command(
         list[str] | None,
         typer.Option("--task", metavar="NAME=DIR", help="A finetuned checkpoint; repeat for each task."),
     ] = None,
+    rename: RenameOption = None,
+    skip: SkipOption = None,
+    private: PrivateOption = None,
+    tokenizer: TokenizerOption = None,
     max_distance: MaybeDistanceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check that base and finetunes fit each other: everything that is wrong, at once."""
-    from paretomerge.stages import check_checkpoints
-    from paretomerge.stages.check import check_recipe
+    """Check that base and finetunes fit each other: everything that is wrong, at once, and what to type."""
+    from paretomerge.stages.check import check_models, check_recipe
 
+    repairs = parse_repairs(rename, skip, private, tokenizer)
     if recipe is not None:
         if base is not None or task:
             raise InputError("give either a recipe, or --base and --task")
-        alignment = check_recipe(recipe, max_distance)
+        if repairs.arguments:
+            raise InputError(
+                f"{repairs.arguments[0]} goes with --base and --task: a recipe takes checkpoints that fit. Write "
+                "repaired ones with `paretomerge merge`, one task at a time at weight 1, and name them in the recipe"
+            )
+        found = check_recipe(recipe, max_distance)
     elif base is None or not task:
         raise InputError("give a recipe, or --base DIR and at least one --task NAME=DIR")
     else:
-        alignment = check_checkpoints(base, parse_tasks(task), 1.0 if max_distance is None else max_distance)
+        distance = 1.0 if max_distance is None else max_distance
+        found = check_models(base, parse_tasks(task), repairs, max_distance=distance)
     if json:
-        print_json(alignment.as_dict())
+        print_json(found.as_dict())
     else:
-        for statistics in alignment.tasks:
-            distance = statistics.relative_distance
-            shown = "unknown" if distance is None else f"{distance:.3g}"
-            typer.echo(
-                f"{statistics.task}: {statistics.tensors} tensors, {statistics.parameters:,} parameters, "
-                f"distance from the base {shown}"
-            )
-        for pair in alignment.cosines:
-            if pair.cosine is not None:
-                typer.echo(f"task vectors of {' and '.join(pair.tasks)}: cosine {pair.cosine:.3f}")
-        for finding in alignment.warnings:
-            typer.echo(f"warning: {finding}")
-    alignment.raise_if_bad()
+        _show(found)
+    found.raise_if_bad()
     if not json:
         typer.echo("everything fits")
+
+
+def _show(found: Preflight) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(_models_table(found.alignment))
+    if any(pair.cosine is not None for pair in found.alignment.cosines):
+        console.print(_cosines_table(found.alignment))
+    for row in found.alignment.tasks:
+        if row.farthest:
+            typer.echo(f"{row.task} went farthest in {row.farthest[0].tensor}, {row.farthest[0].relative_distance:.3g}")
+    for task, own in found.repaired.private.items():
+        typer.echo(f"{task} keeps {len(own)} tensors of its own: {_listed(list(own))}")
+    if found.repaired.kept:
+        typer.echo(f"not merged, the base's are kept: {_listed(sorted(found.repaired.kept))}")
+    for finding in found.alignment.warnings[:WARNINGS_SHOWN]:
+        typer.echo(str(finding))
+    if len(found.alignment.warnings) > WARNINGS_SHOWN:
+        typer.echo(f"and {len(found.alignment.warnings) - WARNINGS_SHOWN} more warnings; --json lists them all")
+    for line in _estimate_lines(found.estimate):
+        typer.echo(line)
+
+
+def _models_table(alignment: Alignment) -> Table:
+    from paretomerge.reports import compact_table
+
+    rows = alignment.tasks
+    return compact_table(
+        [
+            ("task", [row.task for row in rows]),
+            ("tensors", [f"{row.tensors:,}" for row in rows]),
+            ("parameters", [f"{row.parameters:,}" for row in rows]),
+            ("distance from the base", [_number(row.relative_distance) for row in rows]),
+            ("cosine with the base", [_number(row.cosine, ".4f") for row in rows]),
+        ],
+        "finetunes (distances relative to the norm of the base)",
+        left=1,
+    )
+
+
+def _cosines_table(alignment: Alignment) -> Table:
+    from paretomerge.reports import compact_table
+
+    rows = alignment.cosines
+    return compact_table(
+        [
+            ("task", [row.tasks[0] for row in rows]),
+            ("and task", [row.tasks[1] for row in rows]),
+            ("cosine", [_number(row.cosine, ".3f") for row in rows]),
+        ],
+        "angles between task vectors",
+        left=2,
+    )
+
+
+def _estimate_lines(estimate: Estimate) -> list[str]:
+    """What a merge of these would take."""
+    lines = [
+        f"a merge reads {_bytes(estimate.bytes_to_read)}, writes {_bytes(estimate.bytes_to_write)} "
+        f"({_bytes(estimate.free_disk)} free here), and needs at most {_bytes(estimate.memory)} of memory"
+        + (f", about {_seconds(estimate.seconds)}" if estimate.seconds is not None else "")
+    ]
+    if not estimate.fits_on_disk:
+        lines.append("warning: the merged model does not fit on the disk of this folder: write it elsewhere")
+    return lines
+
+
+def _number(value: float | None, form: str = ".3g") -> str:
+    return "unknown" if value is None else format(value, form)
+
+
+def _listed(names: Sequence[str], shown: int = 4) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def _seconds(value: float) -> str:
+    return f"{value / 60:.0f} min" if value >= 120 else f"{value:.1f} s" if value >= 1 else "a second or less"

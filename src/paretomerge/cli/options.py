@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from paretomerge.errors import InputError
+
+if TYPE_CHECKING:
+    from paretomerge.checkpoints import Repairs
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
 RecipeOrRun = Annotated[str, typer.Argument(metavar="RECIPE-or-RUN", help="A recipe file, or the folder of a run.")]
@@ -26,6 +31,48 @@ _MAX_DISTANCE = typer.Option(
 )
 DistanceOption = Annotated[float, _MAX_DISTANCE]
 MaybeDistanceOption = Annotated[float | None, _MAX_DISTANCE]
+
+RenameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rename",
+        metavar="TASK=OLD:NEW",
+        help="Names of the task (* for all) that start with OLD start with NEW instead; a=:bert. adds a prefix, "
+        "a=model.: removes one. Repeatable.",
+    ),
+]
+SkipOption = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="PATTERN", help="Tensors that are not merged: the base's are kept. Repeatable."),
+]
+PrivateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--private", metavar="PATTERN", help="Tensors of each task alone, such as its head: kept per task. Repeatable."
+    ),
+]
+TokenizerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="base|union",
+        help="Where vocabularies differ: the base's tokens, or all of them if one model has them.",
+    ),
+]
+
+
+def parse_repairs(
+    rename: Sequence[str] | None, skip: Sequence[str] | None, private: Sequence[str] | None, tokenizer: str | None
+) -> Repairs:
+    """The repairs that the four options ask for.
+
+    Raises:
+        InputError: a rule that is not TASK=OLD:NEW, an empty pattern, or an unknown choice of the tokenizer.
+    """
+    from paretomerge.checkpoints import Rename, Repairs
+
+    rules = tuple(Rename.parse(text) for text in rename or ())
+    return Repairs(rules, tuple(skip or ()), tuple(private or ()), tokenizer)  # type: ignore[arg-type]
 
 
 def parse_tasks(pairs: Sequence[str]) -> dict[str, str]:
@@ -67,6 +114,45 @@ def parse_numbers(text: str, option: str) -> dict[str, float]:
             raise InputError(f"{option} {text!r}: {name.strip()!r} is given twice")
         found[name.strip()] = value
     return found
+
+
+def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """`["density=0.3", "normalize=false"]` as a mapping; values are read as YAML.
+
+    >>> parse_settings(["density=0.3", "normalize=false"], "--set")
+    {'density': 0.3, 'normalize': False}
+
+    Raises:
+        InputError: a pair without `=`, a key given twice, or a value that is no YAML.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not (sign and key and value):
+            raise InputError(f"{option} {pair!r}: write it as KEY=VALUE")
+        if key in found:
+            raise InputError(f"{option} {key!r} is given twice")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"{option} {pair!r}: {value!r} cannot be read") from error
+    return found
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """`"5GB"` as a number of bytes; decimal units, as transformers reads them.
+
+    >>> parse_bytes("5GB", "--max-shard-size"), parse_bytes("200MB", "--max-shard-size")
+    (5000000000, 200000000)
+
+    Raises:
+        InputError: not a positive number with a unit.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
+    size = int(float(found[1]) * 1000 ** (" KMGT".index(found[2].upper() or " "))) if found else 0
+    if size < 1:
+        raise InputError(f"{option} {text!r}: write it as 5GB or 200MB")
+    return size
 
 
 def print_json(content: Any) -> None:

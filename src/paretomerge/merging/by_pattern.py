@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor
 
 from paretomerge.errors import WeightsError
 from paretomerge.merging.base import Domain, Inputs, MergeRule, Outputs
+from paretomerge.types import Patterns
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,26 @@ class ByPattern:
         return self.default.domain
 
     @property
+    def reads_base(self) -> bool:
+        """Whether one of the rules needs the base model."""
+        return any(getattr(rule, "reads_base", True) for rule in self._all)
+
+    @property
+    def drops_at_random(self) -> bool:
+        """Whether one of the rules draws random numbers."""
+        return any(getattr(rule, "drops_at_random", False) for rule in self._all)
+
+    @property
     def _all(self) -> tuple[MergeRule, ...]:
         return (self.default, *(rule for _, rule in self.rules))
 
     def prepare(self, inputs: Inputs) -> _States:
         """Every rule by itself."""
         states = tuple(rule.prepare(inputs) for rule in self._all)
-        chosen = {}
+        patterns, chosen = Patterns(pattern for pattern, _ in self.rules), {}
         for number, (rule, state) in enumerate(zip(self._all, states, strict=True)):
             for block in rule.blocks(state):
-                if self._index(block) == number:
+                if patterns.first(block) == number:
                     chosen[block] = number
         return _States(states, chosen)
 
@@ -64,11 +74,6 @@ class ByPattern:
         number = state.chosen[block]
         yield from self._all[number].merge_block(state.states[number], values, block, out)
 
-    def _index(self, block: str) -> int:
-        for number, (pattern, _) in enumerate(self.rules, start=1):
-            if fnmatchcase(block, pattern):
-                return number
-        return 0
 
 
 @dataclass(frozen=True, eq=False)

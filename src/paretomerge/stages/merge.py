@@ -1,128 +1,128 @@
-"""`merge` and `check` on checkpoints: no data, no recipe."""
+"""`merge` on checkpoints: from disk to disk, no data and no recipe."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint, write_checkpoint
-from paretomerge.errors import CheckpointError, InputError
-from paretomerge.merging import MergeRule, PosteriorMerge, collect_inputs, merge_blocks
-from paretomerge.merging.values import as_values
-from paretomerge.types import TensorSpec
-
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+from paretomerge.checkpoints import Repairs, Source
+from paretomerge.errors import InputError
+from paretomerge.merging import BlockValues, MergeRule, PosteriorMerge
+from paretomerge.stages.merge_inputs import MergeOptions, PreparedMerge, prepare_merge
+from paretomerge.stages.streaming import Advance, stream_merge
+from paretomerge.types import PatternWeights, require_tasks
 
 
 @dataclass(frozen=True)
 class MergeSummary:
-    """What a merge wrote."""
+    """What a merge wrote: one folder per weighting, and what it took."""
 
-    path: str
+    paths: tuple[str, ...]
     tensors: int
     parameters: int
-    weights: dict[str, float]
+    weights: tuple[dict[str, float], ...]
     rule: str
     seconds: float
-
-
-def check_checkpoints(
-    base: str | os.PathLike[str], tasks: Mapping[str, str | os.PathLike[str]], max_distance: float = 1.0
-) -> Alignment:
-    """Pre-flight of checkpoints: every problem at once.
-
-    Raises:
-        CheckpointError: a checkpoint that cannot be opened.
-    """
-    return align(open_checkpoint(base), _open_all(tasks), max_distance=max_distance)
+    warnings: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def merge_checkpoints(
     out: str | os.PathLike[str],
-    base: str | os.PathLike[str],
-    tasks: Mapping[str, str | os.PathLike[str]],
-    weights: Mapping[str, float],
+    base: Source,
+    tasks: Mapping[str, Source],
+    weights: Mapping[str, float] | Sequence[Mapping[str, float]],
     rule: MergeRule = PosteriorMerge(),
+    options: MergeOptions = MergeOptions(),
+    repairs: Repairs = Repairs(),
     *,
-    dtype: str | None = None,
-    max_distance: float = 1.0,
-    overwrite: bool = False,
+    weights_for: Mapping[str, Mapping[str, float]] | None = None,
+    advance: Advance = lambda done, total: None,
 ) -> MergeSummary:
-    """Merge checkpoints on disk into a new checkpoint directory, tensor by tensor.
+    """Merge checkpoints on disk into new checkpoint folders, block by block.
+
+    Several weightings are merged in one sweep over the inputs, into the folders `out/1`, `out/2`, ….
 
     Args:
         out: the folder to write.
         base: the base checkpoint: order, dtypes, configuration and tokenizer come from it.
-        tasks: task → finetuned checkpoint.
-        weights: task → weight (or coefficient, where that is the rule's domain).
-        rule: the merge rule. Without posteriors on disk, `PosteriorMerge` means isotropic ones: averaging.
-        dtype: of the floating-point tensors of the output; the base's own when `None`.
-        max_distance: a finetune farther from the base than this is refused.
-        overwrite: replace an existing checkpoint.
+        tasks: task → finetuned checkpoint, adapter on the base, or file of a posterior.
+        weights: task → weight (or coefficient, where that is the rule's domain); a list for several merges.
+        rule: the merge rule. For plain checkpoints `PosteriorMerge` means isotropic posteriors: averaging.
+        options: see `MergeOptions`.
+        repairs: names, private and skipped tensors, vocabularies; see `Repairs`.
+        weights_for: pattern of tensor names → weights that hold there instead; the first that matches wins.
+        advance: `(done, total)` bytes, called after each tensor.
 
     Raises:
         AlignmentError: checkpoints that do not fit; lists every problem.
+        CheckpointError: an input or the output folder that cannot be used, or a merge that is not finite.
         WeightsError: weights outside the rule's domain.
+        PosteriorError: posteriors that cannot be merged.
         StorageError: the disk refused; nothing half-written is left.
     """
     started = time.perf_counter()
-    opened, finetunes = open_checkpoint(base), _open_all(tasks)
-    align(opened, finetunes, max_distance=max_distance).raise_if_bad()
-    specs = {name: _converted(opened.spec(name), dtype) for name in opened}
-    texts = _config_text(opened, dtype)
-    inputs = collect_inputs(finetunes, base=opened)
-    as_values(weights, inputs, rule)  # bad weights are refused before anything is written
-    blocks = merge_blocks(inputs, weights, rule)
-    path = write_checkpoint(
-        out,
-        specs,
-        ((name, merged[0]) for name, merged in blocks),
-        side_files=[file for file in opened.side_files if file.name not in texts],
-        texts=texts,
-        manifest={"kind": "merged checkpoint", "rule": repr(rule), "weights": dict(weights)},
-        overwrite=overwrite,
+    many = [weights] if isinstance(weights, Mapping) else list(weights)
+    drops = getattr(rule, "drops_at_random", False)
+    prepared = prepare_merge(base, tasks, options, repairs, drops_at_random=drops)
+    rows = batch_of(many, weights_for, tuple(tasks))
+    notes: dict[str, object] = {"weights_for": {key: dict(own) for key, own in (weights_for or {}).items()}}
+    return write_merged(
+        prepared, out, rows, [{"weights": dict(row), **notes} for row in many], rule, options, advance, started
     )
-    total = sum(spec.numel for spec in specs.values())
-    return MergeSummary(str(path), len(specs), total, dict(weights), repr(rule), time.perf_counter() - started)
 
 
-def _open_all(tasks: Mapping[str, Any]) -> dict[str, Checkpoint]:
-    if not tasks:
-        raise InputError("no finetunes: give at least one --task name=DIR")
-    return {task: open_checkpoint(path) for task, path in tasks.items()}
+def write_merged(
+    prepared: PreparedMerge,
+    out: str | os.PathLike[str],
+    rows: Any,
+    notes: Sequence[Mapping[str, object]],
+    rule: MergeRule,
+    options: MergeOptions,
+    advance: Advance,
+    started: float,
+) -> MergeSummary:
+    """Merge and write all weightings; `notes` are what each manifest says of its own."""
+    BlockValues(rows, prepared.inputs, rule)  # bad weights are refused before anything is written
+    folder = Path(out)
+    outs = [folder] if len(notes) == 1 else [folder / str(number) for number in range(1, len(notes) + 1)]
+    with ExitStack() as stack:
+        writers = [stack.enter_context(prepared.writer(path, options)) for path in outs]
+        stream_merge(prepared.inputs, rows, rule, writers, prepared.specs, options.device, advance)
+        prepared.require_unchanged()
+        for writer, note in zip(writers, notes, strict=True):
+            for task, own in prepared.private.items():
+                writer.add_file(f"private/{task}.safetensors", own)
+            writer.commit({**prepared.manifest(rule), **{key: value for key, value in note.items() if value}})
+    return MergeSummary(
+        tuple(str(path) for path in outs),
+        len(prepared.specs),
+        sum(spec.numel for spec in prepared.specs.values()),
+        tuple(note["weights"] for note in notes),  # type: ignore[misc]
+        repr(rule),
+        time.perf_counter() - started,
+        prepared.warnings,
+        prepared.inputs.tally.counts,
+    )
 
 
-def _converted(spec: TensorSpec, dtype: str | None) -> TensorSpec:
-    if dtype is None or not spec.is_mergeable:
-        return spec
-    if dtype not in DTYPES:
-        raise InputError(f"unknown dtype {dtype!r}: one of {', '.join(DTYPES)}")
-    return TensorSpec(spec.shape, DTYPES[dtype])
+def batch_of(
+    many: Sequence[Mapping[str, float]], weights_for: Mapping[str, Mapping[str, float]] | None, tasks: tuple[str, ...]
+) -> Any:
+    """The weightings as one batch, and those of patterns repeated for each."""
+    if not many:
+        raise InputError("no weights: give at least one weighting")
 
+    def row(weights: Mapping[str, float]) -> list[float]:
+        require_tasks(list(weights), tasks)
+        return [weights[task] for task in tasks]
 
-def _config_text(base: Checkpoint, dtype: str | None) -> dict[str, str]:
-    """The base's `config.json` with the new dtype in it, so that loaders read what is there."""
-    if dtype is None:
-        return {}
-    for file in base.side_files:
-        if file.name == "config.json":
-            try:
-                config = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise CheckpointError(f"{file} cannot be read as JSON: {error}. Repair it or copy it again") from error
-            return {"config.json": json.dumps(_with_dtype(config, dtype), indent=2) + "\n"}
-    return {}
-
-
-def _with_dtype(config: Any, dtype: str) -> Any:
-    """The same configuration with another dtype, also in its parts (`text_config`, `vision_config`)."""
-    if not isinstance(config, dict):
-        return config
-    named = ("dtype", "torch_dtype")
-    return {key: dtype if key in named else _with_dtype(value, dtype) for key, value in config.items()}
+    default = [row(weights) for weights in many]
+    if not weights_for:
+        return default
+    return PatternWeights(default, {pattern: [row(own)] * len(many) for pattern, own in weights_for.items()})

@@ -6,6 +6,7 @@ from paretomerge.types.modules import call_module, load_in_place, outputs_of, re
 from paretomerge.types.objectives import Direction, Objective, from_minimised, to_minimised
 from paretomerge.types.params import Layout, Params, TensorSpec, compute_dtype, digest_params, spec_of
 from paretomerge.types.pattern_weights import PatternWeights
+from paretomerge.types.patterns import Patterns
 from paretomerge.types.problem import Batch, Problem, Split
 from paretomerge.types.scores import Origin, Scores
 from paretomerge.types.weights import Coefficients, Weights, require_tasks, simplex_grid
@@ -22,6 +23,7 @@ __all__ = [
     "Origin",
     "Params",
     "PatternWeights",
+    "Patterns",
     "Problem",
     "Scores",
     "Split",

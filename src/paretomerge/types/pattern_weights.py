@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
+
+from paretomerge.types.patterns import Patterns
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,8 @@ class PatternWeights:
 
     def index(self, name: str) -> int:
         """0 for the default, `1 + i` for the pattern number `i`."""
-        for number, pattern in enumerate(self.patterns, start=1):
-            if fnmatchcase(name, pattern):
-                return number
-        return 0
+        return self._order.first(name)
+
+    @cached_property
+    def _order(self) -> Patterns:
+        return Patterns(self.patterns)

@@ -1,0 +1,202 @@
+"""What a merge on disk starts from: opened, repaired and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from paretomerge.checkpoints import (
+    Checkpoint,
+    CheckpointWriter,
+    Repaired,
+    Repairs,
+    Source,
+    align_repaired,
+    apply_repairs,
+    holds_posterior,
+    load_posterior,
+    open_checkpoint,
+)
+from paretomerge.errors import CheckpointError, InputError
+from paretomerge.merging import Inputs, MergeRule, collect_inputs
+from paretomerge.posteriors import Posterior
+from paretomerge.stages.streaming import require_device
+from paretomerge.types import Params, TensorSpec
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+
+Check = Literal["sample", "full", "names"]
+"""How much is read before the merge: a sample of the tensors, all of them, or only names, shapes and dtypes."""
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """How checkpoints are merged and written; nothing here says at which weights.
+
+    Args:
+        dtype: of the floating-point tensors that are written; the base's own when `None`.
+        accumulate: dtype of sums, `"float32"` or `"float64"`; by default float64 where an input is, else float32.
+        check: how much of the models is compared before the merge; see `Check`.
+        max_distance: a finetune farther from the base than this (relative to the base's norm) is refused.
+        max_shard_bytes: largest size of one weight file.
+        device: where it is computed, `"cpu"` or `"cuda"`.
+        overwrite: replace existing checkpoints.
+
+    Raises:
+        InputError: an unknown dtype, check or device.
+    """
+
+    dtype: str | None = None
+    accumulate: str | None = None
+    check: Check = "sample"
+    max_distance: float = 1.0
+    max_shard_bytes: int = 5_000_000_000
+    device: str = "cpu"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name, value, allowed in (
+            ("dtype", self.dtype, (None, *DTYPES)),
+            ("accumulate", self.accumulate, (None, "float32", "float64")),
+            ("check", self.check, ("sample", "full", "names")),
+        ):
+            if value not in allowed:
+                raise InputError(f"unknown {name} {value!r}: one of {', '.join(filter(None, allowed))}")
+        require_device(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedMerge:
+    """Inputs that were opened, repaired and checked, and what the output needs."""
+
+    inputs: Inputs
+    specs: Mapping[str, TensorSpec]
+    side_files: tuple[Path, ...]
+    texts: Mapping[str, str]
+    sources: Mapping[str, str]
+    checkpoints: tuple[Checkpoint, ...]
+    private: Mapping[str, Checkpoint]
+    warnings: tuple[str, ...]
+
+    def writer(self, path: Path, options: MergeOptions) -> CheckpointWriter:
+        """A writer of one merged model."""
+        return CheckpointWriter(
+            path,
+            self.specs,
+            side_files=[file for file in self.side_files if file.name not in self.texts],
+            texts=self.texts,
+            max_shard_bytes=options.max_shard_bytes,
+            overwrite=options.overwrite,
+        )
+
+    def require_unchanged(self) -> None:
+        """Raise `StorageError` if a file was written to while it was read."""
+        for checkpoint in self.checkpoints:
+            checkpoint.require_unchanged()
+
+    def manifest(self, rule: MergeRule) -> dict[str, object]:
+        """What is remembered of how a checkpoint was made."""
+        return {"kind": "merged checkpoint", "rule": repr(rule), "sources": dict(self.sources)}
+
+
+def prepare_merge(
+    base: Source,
+    tasks: Mapping[str, Source],
+    options: MergeOptions = MergeOptions(),
+    repairs: Repairs = Repairs(),
+    drops_at_random: bool = False,
+) -> PreparedMerge:
+    """Open base and finetunes, make the repairs, and check that they fit each other.
+
+    Raises:
+        AlignmentError, CheckpointError, PosteriorError: as `merge_checkpoints`.
+    """
+    if not tasks:
+        raise InputError("no finetunes: give at least one --task name=DIR")
+    opened = open_checkpoint(base)
+    files = {task: path for task, path in tasks.items() if isinstance(path, str | os.PathLike)}
+    posteriors = {task: load_posterior(path) for task, path in files.items() if holds_posterior(path)}
+    finetunes = {task: open_checkpoint(path, opened) for task, path in tasks.items() if task not in posteriors}
+    if posteriors and finetunes:
+        raise InputError(
+            f"{next(iter(finetunes))!r} is a checkpoint and {next(iter(posteriors))!r} a posterior: give posterior "
+            "files for all tasks, or checkpoints for all"
+        )
+    if posteriors and repairs != Repairs():
+        raise InputError("posterior files cannot be renamed or cut: repair the checkpoints and fit again")
+    repaired = apply_repairs(opened, finetunes, repairs) if finetunes else Repaired(opened, {}, {})
+    warnings: tuple[str, ...] = ()
+    members: dict[str, Posterior | Params] = dict(posteriors)
+    if finetunes:
+        check_values = options.check == "full"
+        found = align_repaired(
+            repaired,
+            max_distance=options.max_distance,
+            check_values=check_values,
+            drops_at_random=drops_at_random,
+        ).raise_if_bad()
+        warnings = tuple(str(finding) for finding in found.warnings)
+        members = dict(repaired.trunks())
+    inputs = collect_inputs(members, base=repaired.base, accumulate=DTYPES.get(options.accumulate or ""))
+    inputs = replace(inputs, tasks=tuple(tasks), posteriors=_ordered(inputs, tasks))
+    side_files = repaired.side_files or opened.side_files
+    return PreparedMerge(
+        inputs,
+        {name: _converted(spec, options.dtype) for name, spec in inputs.specs.items()},
+        side_files,
+        _with_dtype_texts(side_files, repaired.texts, options.dtype),
+        {"base": _source_name(opened), **{task: _source_name(finetunes.get(task, tasks[task])) for task in tasks}},
+        (repaired.base, *repaired.finetunes.values()),
+        repaired.private,
+        warnings,
+    )
+
+
+def _source_name(source: Source) -> str:
+    if isinstance(source, Checkpoint):
+        return source.address or str(source.source or "memory")
+    return str(source) if isinstance(source, str | os.PathLike) else "memory"
+
+
+def _ordered(inputs: Inputs, tasks: Mapping[str, Any]) -> tuple[Posterior, ...]:
+    by_task = dict(zip(inputs.tasks, inputs.posteriors, strict=True))
+    return tuple(by_task[task] for task in tasks)
+
+
+def _converted(spec: TensorSpec, dtype: str | None) -> TensorSpec:
+    return spec if dtype is None or not spec.is_mergeable else TensorSpec(spec.shape, DTYPES[dtype])
+
+
+def _with_dtype_texts(side_files: Sequence[Path], texts: Mapping[str, str], dtype: str | None) -> dict[str, str]:
+    """`config.json` with the new dtype in it, so that loaders read what is there."""
+    found = dict(texts)
+    if dtype is None:
+        return found
+    for file in side_files:
+        if file.name == "config.json" and file.name not in found:
+            try:
+                found[file.name] = file.read_text(encoding="utf-8")
+            except (OSError, ValueError) as error:
+                raise CheckpointError(f"{file} cannot be read: {error}. Repair it or copy it again") from error
+    if "config.json" in found:
+        try:
+            config = json.loads(found["config.json"])
+        except ValueError as error:
+            raise CheckpointError(f"config.json cannot be read as JSON: {error}. Repair it or copy it again") from error
+        found["config.json"] = json.dumps(_with_dtype(config, dtype), indent=2) + "\n"
+    return found
+
+
+def _with_dtype(config: Any, dtype: str) -> Any:
+    """The same configuration with another dtype, also in its parts (`text_config`, `vision_config`)."""
+    if not isinstance(config, dict):
+        return config
+    named = ("dtype", "torch_dtype")
+    return {key: dtype if key in named else _with_dtype(value, dtype) for key, value in config.items()}
