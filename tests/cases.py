@@ -14,7 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretomerge.merging import Averaging, MergeRule, PosteriorMerge, TaskArithmetic, merge
+from paretomerge.merging import (
+    Averaging,
+    Breadcrumbs,
+    Dare,
+    Della,
+    FisherWeighted,
+    MergeRule,
+    PosteriorMerge,
+    Slerp,
+    TaskArithmetic,
+    Ties,
+    WeightedSum,
+    merge,
+)
 from paretomerge.posteriors import (
     Basis,
     Dense,
@@ -96,6 +109,12 @@ class Setting:
         """The same problem with one task less."""
         return replace(self, finetunes={task: tune for task, tune in self.finetunes.items() if task != absent})
 
+    def of_two(self) -> Setting:
+        """The same problem with the first two tasks; where there is only one, the base is the other."""
+        pair = dict(list({**self.finetunes, "z": self.base}.items())[:2])
+        share = self.weights[:, 0]
+        return replace(self, finetunes=pair, weights=np.stack([share / 2, 1 - share / 2], axis=1))
+
     def with_equal_finetunes(self) -> Setting:
         """Every task has the first one's finetune, and keeps its own curvature."""
         return replace(self, finetunes=dict.fromkeys(self.tasks, self.finetunes[self.tasks[0]]))
@@ -138,6 +157,7 @@ class Case:
     """One row: a rule, the posteriors it is given, the laws it claims, and the weights it takes.
 
     `reach`: `"simplex"`; `"below"`, sums up to one, for rows with a prior; `"any"` for scaling coefficients.
+    `pairs`: whether the rule takes two tasks and no other number.
     """
 
     name: str
@@ -145,6 +165,11 @@ class Case:
     give: Callable[[Setting], Given]
     claims: frozenset[str]
     reach: Literal["simplex", "below", "any"] = "simplex"
+    pairs: bool = False
+
+    def fitting(self, setting: Setting) -> Setting:
+        """The setting, with as many tasks as the rule takes."""
+        return setting.of_two() if self.pairs else setting
 
     def merger(self, setting: Setting, reverse: bool = False) -> Callable[[Any], Any]:
         """`weights → merged`, with the tasks in their own or in reverse order."""
@@ -272,12 +297,25 @@ _TASKS = frozenset({"corner_returns_task", "equal_tasks_are_fixed"})
 _BLOCKS = frozenset({"blockwise_equals_whole"})
 _BASE = frozenset({"no_weight_returns_base"})
 _ABSENT = frozenset({"weightless_task_is_absent"})
+_TRIMMED = _ALWAYS | _BLOCKS | _BASE | _ABSENT
 
 CASES: tuple[Case, ...] = (
     Case("averaging", Averaging(), _checkpoints, _ALWAYS | _TASKS | _BLOCKS | _ABSENT),
     Case("averaging of diagonal posteriors", Averaging(), _diagonal, _ALWAYS | _TASKS | _BLOCKS | _ABSENT),
     Case("task arithmetic", TaskArithmetic(), _with_base, _ALWAYS | _TASKS | _BLOCKS | _BASE | _ABSENT, "any"),
     Case("task arithmetic, scale 0.5", TaskArithmetic(0.5), _with_base, _ALWAYS | _BLOCKS | _BASE | _ABSENT, "any"),
+    Case("weighted sum", WeightedSum(), _checkpoints, _ALWAYS | _TASKS | _BLOCKS | _ABSENT, "any"),
+    Case("ties", Ties(), _with_base, _TRIMMED, "any"),
+    Case("ties, not normalised", Ties(0.6, scale=0.7, normalize=False), _with_base, _TRIMMED, "any"),
+    Case("ties of whole task vectors", Ties(1.0), _with_base, _TRIMMED | _TASKS, "any"),
+    Case("dare", Dare(0.6), _with_base, _TRIMMED, "any"),
+    Case("dare that drops nothing", Dare(1.0), _with_base, _TRIMMED | _TASKS, "any"),
+    Case("dare with elected signs", Dare(0.6, elect_signs=True, normalize=True), _with_base, _TRIMMED, "any"),
+    Case("della", Della(), _with_base, _TRIMMED, "any"),
+    Case("della, added", Della(0.4, 0.2, elect_signs=False), _with_base, _TRIMMED, "any"),
+    Case("breadcrumbs", Breadcrumbs(0.6, 0.2), _with_base, _TRIMMED, "any"),
+    Case("breadcrumbs with elected signs", Breadcrumbs(0.6, 0.2, elect_signs=True), _with_base, _TRIMMED, "any"),
+    Case("slerp", Slerp(), _checkpoints, _ALWAYS | _TASKS | _BLOCKS, pairs=True),
     Case("isotropic", PosteriorMerge(), _isotropic, _ALWAYS | _TASKS | _BLOCKS | _ABSENT),
     Case(
         "isotropic with prior",
@@ -294,6 +332,7 @@ CASES: tuple[Case, ...] = (
         _ALWAYS | _TASKS | _BLOCKS | _BASE | _ABSENT,
         "below",
     ),
+    Case("fisher", FisherWeighted(), _diagonal, _ALWAYS | _TASKS | _BLOCKS | _ABSENT),
     Case("dense", PosteriorMerge(), _dense, _ALWAYS | _TASKS | _ABSENT),
     Case(
         "dense with prior",

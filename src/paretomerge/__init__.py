@@ -16,7 +16,21 @@ if TYPE_CHECKING:
     from paretomerge.evaluation import evaluate
     from paretomerge.exports import export_checkpoint as export
     from paretomerge.fronts import compare_preview, estimate_front, hypervolume, is_nondominated
-    from paretomerge.merging import Averaging, PosteriorMerge, TaskArithmetic, merge
+    from paretomerge.merging import (
+        Averaging,
+        Breadcrumbs,
+        ByPattern,
+        Dare,
+        Della,
+        FisherWeighted,
+        PosteriorMerge,
+        ResidentMerge,
+        Slerp,
+        TaskArithmetic,
+        Ties,
+        WeightedSum,
+        merge,
+    )
     from paretomerge.posteriors import Dense, Diagonal, Isotropic, Product, Subspace
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
@@ -27,10 +41,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Averaging",
+    "Breadcrumbs",
+    "ByPattern",
     "ByWeights",
     "Coefficients",
+    "Dare",
+    "Della",
     "Dense",
     "Diagonal",
+    "FisherWeighted",
     "FitDense",
     "FitDiagonal",
     "FitIsotropic",
@@ -46,11 +65,15 @@ __all__ = [
     "Quadratic",
     "Recipe",
     "ReferencePoint",
+    "ResidentMerge",
     "Scores",
+    "Slerp",
     "Subspace",
     "TaskArithmetic",
     "Thresholds",
+    "Ties",
     "TrainingRecipe",
+    "WeightedSum",
     "Weights",
     "choose",
     "compare_preview",
@@ -75,10 +98,15 @@ __all__ = [
 
 _HOMES = {
     "Averaging": "merging",
+    "Breadcrumbs": "merging",
+    "ByPattern": "merging",
     "ByWeights": "choices",
     "Coefficients": "types",
+    "Dare": "merging",
+    "Della": "merging",
     "Dense": "posteriors",
     "Diagonal": "posteriors",
+    "FisherWeighted": "merging",
     "FitDense": "curvature",
     "FitDiagonal": "curvature",
     "FitIsotropic": "curvature",
@@ -94,11 +122,15 @@ _HOMES = {
     "Quadratic": "surrogates",
     "Recipe": "recipes",
     "ReferencePoint": "choices",
+    "ResidentMerge": "merging",
     "Scores": "types",
+    "Slerp": "merging",
     "Subspace": "posteriors",
     "TaskArithmetic": "merging",
     "Thresholds": "choices",
+    "Ties": "merging",
     "TrainingRecipe": "training",
+    "WeightedSum": "merging",
     "Weights": "types",
     "choose": "choices",
     "compare_preview": "fronts",

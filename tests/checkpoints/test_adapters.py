@@ -1,112 +1,36 @@
-"""LoRA adapters on a base: equal to peft's own merge, read lazily, and refused when they cannot be exact."""
+"""LoRA adapters on a base: equal to peft's own merge, exact, and read lazily."""
 
 from __future__ import annotations
 
-import json
 import pickle
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
 
 from paretomerge.checkpoints import open_checkpoint
 from paretomerge.checkpoints import safetensors_files as reading
-from paretomerge.errors import CheckpointError, StorageError
+from paretomerge.errors import StorageError
 
 peft = pytest.importorskip("peft", reason="the adapters are compared with peft")
-transformers = pytest.importorskip("transformers", reason="the models are made by transformers")
+pytest.importorskip("transformers", reason="the models are made by transformers")
+
+from tests.checkpoints.tiny_adapters import (  # noqa: E402
+    ATTENTION,
+    Convolutions,
+    adapt,
+    bert,
+    edited,
+    gpt2,
+    llama,
+    message_of,
+    require_equal,
+    retensored,
+    saved,
+)
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
-
-
-def bert(**changes):
-    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
-    config = transformers.BertConfig(vocab_size=16, max_position_embeddings=8, num_labels=3, **(sizes | changes))
-    return transformers.BertForSequenceClassification(config)
-
-
-def llama(**changes):
-    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
-    config = transformers.LlamaConfig(vocab_size=16, intermediate_size=12, **(sizes | changes))
-    return transformers.LlamaForCausalLM(config)
-
-
-def gpt2(**changes):
-    config = transformers.GPT2Config(vocab_size=16, n_positions=8, n_embd=8, n_layer=2, n_head=2, **changes)
-    return transformers.GPT2LMHeadModel(config)
-
-
-class Convolutions(nn.Module):
-    """One convolution of every dimension, one of them with groups."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.line = nn.Conv1d(4, 6, 3)
-        self.plane = nn.Conv2d(4, 6, (3, 2))
-        self.point = nn.Conv2d(4, 6, 1)
-        self.space = nn.Conv3d(4, 6, 2)
-        self.grouped = nn.Conv2d(4, 6, 3, groups=2)
-
-
-def adapt(model: nn.Module, **settings):
-    """The model with an adapter whose every trained tensor is random, so that nothing is zero by chance."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        wrapped = peft.get_peft_model(model, peft.LoraConfig(**({"r": 3, "lora_alpha": 5} | settings)))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in wrapped.named_parameters():
-            if parameter.requires_grad:
-                noise = 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-                parameter.add_(noise.to(parameter.dtype) + (2 if "magnitude" in name else 0))
-    return wrapped
-
-
-def saved(folder: Path, model: nn.Module, dtype: torch.dtype, merge: bool = True, **settings):
-    """A base folder, an adapter folder, and what peft's merge gives."""
-    torch.manual_seed(0)
-    model = model.to(dtype)
-    base = folder / "base"
-    if hasattr(model, "save_pretrained"):
-        model.save_pretrained(base)
-    else:
-        base.mkdir()
-        save_file(model.state_dict(), base / "model.safetensors")
-    wrapped = adapt(model, **settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        wrapped.save_pretrained(folder / "adapter")
-        merged = wrapped.merge_and_unload() if merge else nn.Identity()
-    return base, folder / "adapter", dict(merged.state_dict())
-
-
-def require_equal(checkpoint, expected, tolerance: float) -> None:
-    for name in checkpoint:
-        assert torch.allclose(checkpoint[name].double(), expected[name].double(), rtol=tolerance, atol=tolerance), name
-
-
-def edited(folder: Path, **changes) -> Path:
-    path = folder / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    return folder
-
-
-def retensored(folder: Path, change) -> Path:
-    path = folder / "adapter_model.safetensors"
-    save_file(change(load_file(path)), path)
-    return folder
-
-
-def message_of(*arguments) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        open_checkpoint(*arguments)
-    return str(caught.value)
-
-
-ATTENTION = ["query", "value"]
 CASES = {
     "bert": (bert, {"target_modules": ATTENTION}),
     "bert, whole classifier": (bert, {"target_modules": ATTENTION, "task_type": "SEQ_CLS"}),
@@ -170,9 +94,7 @@ def test_a_converted_pissa_adapter_is_a_plain_one(tmp_path):
             for name, parameter in wrapped.named_parameters():
                 if "lora_" in name:
                     parameter.add_(0.1 * torch.randn(parameter.shape))
-        wrapped.save_pretrained(
-            tmp_path / "plain", path_initial_model_for_weight_conversion=str(tmp_path / "initial")
-        )
+        wrapped.save_pretrained(tmp_path / "plain", path_initial_model_for_weight_conversion=str(tmp_path / "initial"))
         wrapped.save_pretrained(tmp_path / "pissa")
         expected = dict(wrapped.merge_and_unload().state_dict())
     assert "path_initial_model_for_weight_conversion" in message_of(tmp_path / "pissa", tmp_path / "base")
@@ -193,6 +115,15 @@ def test_an_adapter_on_a_half_precision_base_is_not_rounded(tmp_path, stored):
     assert checkpoint.spec("model.norm.weight").dtype == stored
     assert (checkpoint[name] - exact).abs().max() < 1e-6
     assert (checkpoint[name].to(stored) - exact).abs().max() > 1e-4
+
+
+def test_a_float64_adapter_on_a_float32_base_is_float64(tmp_path):
+    base, adapter, expected = saved(tmp_path, llama(), torch.float32, target_modules=["q_proj"])
+    retensored(adapter, lambda tensors: {name: tensor.double() for name, tensor in tensors.items()})
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert open_checkpoint(adapter, base)[name].dtype == torch.float64
+    assert open_checkpoint(adapter, base).spec(name).dtype == torch.float64
+    require_equal(open_checkpoint(adapter, base), expected, 1e-6)
 
 
 def test_an_adapter_saved_in_bfloat16_on_a_float64_base_is_float64(tmp_path):
@@ -285,86 +216,6 @@ def test_an_adapter_in_a_pickle_and_one_given_as_a_file_are_opened(tmp_path):
     require_equal(open_checkpoint(adapter, base), expected, 1e-6)
 
 
-def test_names_that_still_hold_the_adapter_and_wrappers_are_understood(tmp_path):
-    base, adapter, expected = saved(
-        tmp_path, gpt2(), torch.float32, target_modules=["wpe", "c_attn"], use_dora=True
-    )
-
-    def as_in_memory(name):
-        for part in ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B"):
-            name = name.replace(part, f"_orig_mod.{part}.first")
-        return name.replace("lora_magnitude_vector", "lora_magnitude_vector.first.weight")
-
-    retensored(adapter, lambda tensors: {as_in_memory(name): tensor for name, tensor in tensors.items()})
-    require_equal(open_checkpoint(adapter, base), expected, 1e-6)
-
-
-@pytest.mark.parametrize("prefix", ["", "bert.", "model.bert."])
-def test_a_base_saved_from_another_class_is_matched_by_its_prefix(tmp_path, prefix):
-    base, adapter, expected = saved(tmp_path, bert(), torch.float32, target_modules=ATTENTION, task_type="SEQ_CLS")
-    bare = {name.removeprefix("bert."): value for name, value in open_checkpoint(base).items() if "bert" in name}
-    checkpoint = open_checkpoint(adapter, {prefix + name: value for name, value in bare.items()})
-    trained = {name for name in checkpoint if name.startswith("classifier.")}
-    assert trained == {"classifier.weight", "classifier.bias"}  # the base has no head, the adapter brings it
-    require_equal(
-        checkpoint,
-        {(prefix + name.removeprefix("bert.") if "bert" in name else name): v for name, v in expected.items()},
-        1e-6,
-    )
-
-
-def test_an_adapter_of_the_bare_encoder_is_matched_to_a_base_with_a_head(tmp_path):
-    torch.manual_seed(0)
-    model = bert()
-    model.save_pretrained(tmp_path / "base")
-    wrapped = adapt(model.bert, target_modules=ATTENTION)
-    wrapped.save_pretrained(tmp_path / "adapter")
-    expected = wrapped.merge_and_unload().state_dict()
-    checkpoint = open_checkpoint(tmp_path / "adapter", tmp_path / "base")
-    assert set(checkpoint) == set(open_checkpoint(tmp_path / "base"))
-    require_equal(
-        {name: value for name, value in checkpoint.items() if name.startswith("bert.")},
-        {f"bert.{name}": value for name, value in expected.items()},
-        1e-6,
-    )
-
-
-def test_a_base_with_the_targets_under_two_prefixes_is_refused(tmp_path):
-    base, adapter, _ = saved(tmp_path, bert(), torch.float32, target_modules=ATTENTION)
-    bare = {name.removeprefix("bert."): value for name, value in open_checkpoint(base).items() if "bert" in name}
-    twice = {f"{prefix}.bert.{name}": value for name, value in bare.items() for prefix in ("teacher", "student")}
-    assert "several prefixes ('student.', 'teacher.')" in message_of(adapter, twice)
-
-
-def test_a_resized_embedding_saved_by_peft_replaces_that_of_the_base(tmp_path):
-    torch.manual_seed(0)
-    model = llama()
-    model.save_pretrained(tmp_path / "base")
-    model.resize_token_embeddings(20)
-    wrapped = adapt(model, target_modules=["q_proj"])
-    wrapped.save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
-    checkpoint = open_checkpoint(tmp_path / "adapter", tmp_path / "base")
-    assert checkpoint.spec("model.embed_tokens.weight").shape == (20, 8)
-    require_equal(checkpoint, wrapped.merge_and_unload().state_dict(), 1e-6)
-
-
-def test_a_tied_output_layer_saved_beside_the_embedding_is_not_a_new_tensor(tmp_path):
-    torch.manual_seed(0)
-    model = llama(tie_word_embeddings=True)
-    model.save_pretrained(tmp_path / "base")
-    wrapped = adapt(model, target_modules=["q_proj"])
-    wrapped.save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
-    assert any("lm_head" in name for name in load_file(tmp_path / "adapter" / "adapter_model.safetensors"))
-    assert set(open_checkpoint(tmp_path / "adapter", tmp_path / "base")) == set(open_checkpoint(tmp_path / "base"))
-
-
-def test_a_target_that_is_tied_in_the_base_is_refused_with_the_reason(tmp_path):
-    base, adapter, _ = saved(
-        tmp_path, llama(tie_word_embeddings=True), torch.float32, target_modules=["q_proj", "lm_head"]
-    )
-    assert "tied to the embedding" in message_of(adapter, base)
-
-
 def test_the_base_that_the_adapter_names_is_used_when_it_is_on_this_machine(tmp_path):
     base, adapter, expected = saved(tmp_path, llama(), torch.float32, target_modules=["q_proj"])
     edited(adapter, base_model_name_or_path=str(base))
@@ -407,88 +258,3 @@ def test_an_adapter_travels_to_another_process_and_notices_changed_files(tmp_pat
             source.require_unchanged()
         checkpoint = open_checkpoint(adapter, base)
         source, name = checkpoint.locate(name)
-
-
-@pytest.fixture
-def pair(tmp_path):
-    return saved(tmp_path, llama(), torch.float32, target_modules=["q_proj"])[:2]
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"peft_type": "IA3"}, "of the kind 'IA3'"),
-        ({"peft_type": "ADALORA"}, "only LORA"),
-        ({"init_lora_weights": "pissa"}, "started from 'pissa'"),
-        ({"init_lora_weights": "olora"}, "changes the base too"),
-        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
-        ({"lora_bias": True}, "lora_bias"),
-        ({"trainable_token_indices": [1, 2]}, "trainable_token_indices"),
-        ({"target_parameters": ["experts.down_proj"]}, "target_parameters"),
-        ({"brand_new_option": 3}, "brand_new_option = 3: an option this version does not know"),
-        ({"use_dora": True}, "use_dora is True"),
-        ({"r": 2}, "rank 3"),
-        ({"rank_pattern": {"q_proj": 7}}, "says 7"),
-        ({"r": 0}, "not a positive number"),
-        ({"lora_alpha": None}, "not a positive number"),
-        ({"alpha_pattern": {"(": 1}}, "not a regular expression"),
-    ],
-)
-def test_an_option_that_cannot_be_applied_is_refused_by_name(pair, changes, expected):
-    base, adapter = pair
-    text = message_of(edited(adapter, **changes), base)
-    assert expected in text
-
-
-def test_every_option_that_peft_has_is_applied_harmless_or_refused():
-    from paretomerge.checkpoints.adapter_config import APPLIED, REFUSED, WITHOUT_EFFECT
-
-    known = {*APPLIED, *REFUSED, *WITHOUT_EFFECT}
-    assert {field for field in peft.LoraConfig().to_dict()} <= known
-
-
-FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (lambda t: t | {"base_model.model.extra.weight": torch.zeros(2)}, "neither a LoRA matrix"),
-        (lambda t: {k: v for k, v in t.items() if k != FIRST}, "only one of the matrices"),
-        (lambda t: t | {FIRST: torch.zeros(3, 9)}, "do not fit the weight [8, 8]"),
-        (lambda t: t | {FIRST: torch.zeros(3)}, "do not fit the weight"),
-        (lambda t: t | {FIRST.replace("A.weight", "B.bias"): torch.zeros(8)}, "lora_bias"),
-        (lambda t: t | {FIRST.replace("A.", "A.other."): torch.zeros(3, 8)}, "several adapters ('', 'other')"),
-        (lambda t: {k.replace("q_proj", "w_proj"): v for k, v in t.items()}, "lacks 2 of the 2 tensors"),
-        (lambda t: t | {"base_model.model.model.norm.weight": torch.zeros(9)}, "in the base [8]"),
-        (lambda t: t | {FIRST.replace("A.weight", "magnitude_vector"): torch.ones(8)}, "use_dora is False"),
-    ],
-)
-def test_a_file_that_does_not_fit_is_refused_with_the_tensor(pair, change, expected):
-    base, adapter = pair
-    assert expected in message_of(retensored(adapter, change), base)
-
-
-def test_grouped_convolutions_and_convolutions_with_dora_are_refused(tmp_path):
-    for name, settings in (
-        ("grouped", {"target_modules": ["grouped"], "r": 4}),
-        ("dora", {"target_modules": ["plane"], "use_dora": True}),
-    ):
-        (tmp_path / name).mkdir()
-        base, adapter, _ = saved(tmp_path / name, Convolutions(), torch.float32, merge=False, **settings)
-        assert "convolution" in message_of(adapter, base)
-
-
-def test_an_incomplete_or_ambiguous_folder_is_explained(pair, tmp_path):
-    base, adapter = pair
-    (tmp_path / "several" / "one").mkdir(parents=True)
-    (tmp_path / "several" / "one" / "adapter_config.json").write_text("{}")
-    assert "folders of their own (one)" in message_of(tmp_path / "several")
-    (base / "adapter_config.json").write_text((adapter / "adapter_config.json").read_text())
-    assert "and whole weights (model.safetensors)" in message_of(base)
-    (adapter / "adapter_config.json").write_text("[]")
-    assert "not a JSON object" in message_of(adapter)
-    (adapter / "adapter_config.json").unlink()
-    assert "without its adapter_config.json" in message_of(adapter / "adapter_model.safetensors")
-    (base / "model.safetensors").unlink()
-    assert "neither adapter_model.safetensors nor" in message_of(base, {"w": torch.zeros(1)})

@@ -25,7 +25,9 @@ def model(seed: int = 0, scale: float = 1.0, **more: torch.Tensor) -> dict[str, 
 
 def finetune(base, seed: int, scale: float = 0.05) -> dict[str, torch.Tensor]:
     noise = model(seed, scale)
-    return {name: tensor + noise[name] if tensor.is_floating_point() else tensor for name, tensor in base.items()}
+    return {
+        name: tensor + noise.get(name, 0) if tensor.is_floating_point() else tensor for name, tensor in base.items()
+    }
 
 
 BASE = model()
@@ -108,7 +110,10 @@ def test_another_shape_is_an_error_that_guesses_the_cause():
     assert "9 rows of tokens, the base 7 ('embed.weight'): another vocabulary" in found["grown"].message
     assert found["grown"].kind == "vocabulary"
     assert "[4, 5], in the base [4, 4]: another architecture" in found["other"].message
-    assert "5 rows, in the base 2: another number of classes" in found["classes"].message
+    assert (
+        "'head.weight' has shape [5, 4], in the base [2, 4] and 1 more of 'head.*': another number of classes"
+        in found["classes"].message
+    )
     assert found["classes"].tensors == ("head.weight", "head.bias")
     assert found["classes"].repair == ("--private", "head.*")
     assert "a table of another length" in found["longer"].message
@@ -121,7 +126,9 @@ def test_another_floating_dtype_is_a_warning_and_a_quantised_one_an_error():
     alignment = align(BASE, {"a": half})
     assert alignment.ok
     assert only(alignment, "dtype").tensors == ("embed.weight", "layer.weight", "layer.bias")
-    assert "3 tensors (first 'embed.weight') are torch.bfloat16, in the base torch.float64" in str(alignment.warnings[0])
+    assert "3 tensors (first 'embed.weight') are torch.bfloat16, in the base torch.float64" in str(
+        alignment.warnings[0]
+    )
     view = open_checkpoint(half)
     view.is_adapter = True
     assert align(BASE, {"a": view}).findings == ()
@@ -431,3 +438,12 @@ def test_both_directions_of_two_finetunes_give_the_same_numbers():
     forward, backward = align(BASE, {"a": one, "b": two}), align(BASE, {"b": two, "a": one})
     assert forward.cosines[0].cosine == pytest.approx(backward.cosines[0].cosine, rel=1e-14)
     assert {row.task: row.norm for row in forward.tasks} == {row.task: row.norm for row in backward.tasks}
+
+
+def test_for_another_model_no_option_is_advised():
+    base = {"w": torch.ones(2), "a": torch.ones(50, 2), "b": torch.ones(50, 2)}
+    alignment = align(base, {"a": {"w": torch.ones(2) * 1.1, "other.x": torch.ones(3)}})
+    assert {finding.kind for finding in alignment.errors} == {"missing", "extra"}
+    assert alignment.advice == ""
+    close = align(base, {"a": {name: base[name] * 1.1 for name in ("w", "a")} | {"other.x": torch.ones(3)}})
+    assert close.advice == "--skip b --private 'other.*'"

@@ -112,6 +112,18 @@ def test_a_mapping_a_module_and_a_checkpoint_are_opened():
     assert open_checkpoint(checkpoint) is checkpoint
 
 
+def test_tied_weights_of_a_module_are_located_at_one_place():
+    module = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 4, bias=False), nn.Linear(3, 4, bias=False))
+    module[1].weight = module[0].weight
+    checkpoint = open_checkpoint(module)
+    assert checkpoint.locate("1.weight") == checkpoint.locate("0.weight")
+    assert checkpoint.locate("2.weight") != checkpoint.locate("0.weight")
+    halves = open_checkpoint(
+        {"all": torch.zeros(4), "first": torch.zeros(4)[:2], "a": torch.zeros(0), "b": torch.zeros(0)}
+    )
+    assert [halves.locate(name)[1] for name in halves] == list(halves)
+
+
 def test_a_tensor_not_asked_for_is_not_read(sharded, monkeypatch):
     read = []
     original = reading.SafetensorsFile.read
@@ -197,11 +209,12 @@ def test_shards_without_an_index_are_named(sharded):
     assert "no index" in message_of(sharded)
 
 
-def test_an_adapter_is_refused_with_the_way_out(whole):
+def test_an_adapter_of_an_unknown_kind_is_refused_with_the_way_out(whole):
     (whole / "adapter_config.json").write_text("{}")
-    assert "merge_and_unload" in message_of(whole)
+    assert "if you mean the adapter" in message_of(whole)
     (whole / "model.safetensors").rename(whole / "adapter_model.safetensors")
-    assert "adapter" in message_of(whole / "adapter_model.safetensors")
+    for source in (whole, whole / "adapter_model.safetensors"):
+        assert "merge_and_unload" in message_of(source)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 20, -1])
@@ -357,8 +370,8 @@ def test_impossible_parameters_in_memory_are_refused(source, expected):
 
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path):
-    (tmp_path / "x.gguf").write_bytes(b"")
-    assert "unknown kind of file '.gguf'" in message_of(tmp_path / "x.gguf")
+    (tmp_path / "x.h5").write_bytes(b"")
+    assert "unknown kind of file '.h5'" in message_of(tmp_path / "x.h5")
 
 
 def test_a_file_replaced_after_opening_is_not_read_with_old_offsets(whole):

@@ -15,7 +15,17 @@ from paretomerge.errors import DataError, StorageError
 
 OPTIONS = {
     "demo": ["--out", "--seed", "--workers", "--json"],
-    "check": ["recipe", "--base", "--task", "--max-distance", "--json"],
+    "check": [
+        "recipe",
+        "--base",
+        "--task",
+        "--rename",
+        "--skip",
+        "--private",
+        "--tokenizer",
+        "--max-distance",
+        "--json",
+    ],
     "merge": [
         "out",
         "--base",

@@ -12,7 +12,7 @@ from tests.tiny import invoke, read_params
 import paretomerge
 from paretomerge.checkpoints import MANIFEST, open_checkpoint, write_params
 from paretomerge.merging import Averaging, MergeRule, PosteriorMerge, TaskArithmetic, merge
-from paretomerge.stages import check_checkpoints, merge_checkpoints
+from paretomerge.stages import merge_checkpoints
 from paretomerge.types import Params
 
 CONFIG = {
@@ -130,33 +130,6 @@ def test_the_same_merge_may_be_written_again_only_on_request(models: Path) -> No
     assert _merge(models, "a=0.0,b=1.0").code == 2
     assert _merge(models, "a=0.0,b=1.0", "--overwrite").code == 0
     assert torch.equal(read_params(models / "merged")["head.weight"], read_params(models / "b")["head.weight"])
-
-
-def test_check_says_what_fits(models: Path) -> None:
-    arguments = ("--base", models / "base", "--task", f"a={models / 'a'}", "--task", f"b={models / 'b'}")
-    answer = invoke("check", *arguments)
-    assert (answer.code, answer.err) == (0, "")
-    assert "a: 2 tensors, 32 parameters, distance from the base 0." in answer.out
-    assert "task vectors of a and b: cosine" in answer.out
-    assert answer.out.endswith("everything fits\n")
-    library = check_checkpoints(models / "base", {"a": models / "a", "b": models / "b"})
-    assert invoke("check", *arguments, "--json").json == json.loads(json.dumps(library.as_dict()))
-
-
-def test_check_lists_everything_that_does_not_fit_and_keeps_json_whole(models: Path) -> None:
-    broken = read_params(models / "a")
-    broken["head.weight"] = torch.zeros(2, 2)
-    broken["embed.weight"] = torch.full((5, 4), torch.nan)
-    write_params(models / "broken", broken)
-    arguments = ("check", "--base", models / "base", "--task", f"x={models / 'broken'}")
-    answer = invoke(*arguments)
-    assert answer.code == 2
-    assert "head.weight" in answer.err
-    assert "embed.weight" in answer.err
-    assert "everything fits" not in answer.out
-    report = invoke(*arguments, "--json")
-    assert report.code == 2
-    assert json.loads(report.out)["ok"] is False
 
 
 def test_the_package_root_has_the_same_merge() -> None:

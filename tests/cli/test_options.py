@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretomerge.cli.options import parse_numbers, parse_tasks
+from paretomerge.cli.options import parse_numbers, parse_repairs, parse_tasks
 from paretomerge.errors import InputError
 
 names = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=8)
@@ -45,3 +45,12 @@ def test_tasks_are_pairs_whose_paths_may_hold_equal_signs() -> None:
 def test_what_is_no_task_is_shown_the_form(pairs: list[str]) -> None:
     with pytest.raises(InputError, match=r"^--task '.*(write it as NAME=DIR|is given twice)"):
         parse_tasks(pairs)
+
+
+def test_repairs_are_read_from_their_four_options() -> None:
+    wanted = parse_repairs(["a=:b.", "*=x:y"], ["s.*"], ["p"], "union")
+    assert wanted.arguments == (
+        *("--rename", "a=:b.", "--rename", "*=x:y", "--skip", "s.*"),
+        *("--private", "p", "--tokenizer", "union"),
+    )
+    assert parse_repairs(None, None, None, None).arguments == ()

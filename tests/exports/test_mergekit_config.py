@@ -33,7 +33,8 @@ WEIGHTS = {"math": 0.5, "code": 0.3, "chat": 0.2}
 coefficients = st.floats(-2, 2).filter(lambda c: c == 0 or abs(c) > 1e-3)
 shares = st.floats(0.01, 1.0)
 scales = st.floats(0.1, 2.0)
-per_task = st.one_of(shares, st.fixed_dictionaries(dict.fromkeys(TASKS, shares)))
+unequal = st.fixed_dictionaries(dict.fromkeys(TASKS, shares)).filter(lambda found: len(set(found.values())) > 1)
+per_task = st.one_of(shares, unequal)
 switches = st.booleans()
 seeds = st.integers(0, 9)
 on_task_vectors = st.one_of(

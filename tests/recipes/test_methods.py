@@ -15,14 +15,14 @@ from paretomerge.recipes import methods as table
 
 
 @dataclass(frozen=True)
-class Ties:
+class Majority:
     """A rule as a third party would bring it."""
 
     density: float = 0.2
 
 
 class _Entry:
-    name, value = "ties", "somewhere:methods"
+    name, value = "majority", "somewhere:methods"
 
     def __init__(self, returned: Any) -> None:
         self.returned = returned
@@ -65,7 +65,7 @@ def test_settings_reach_the_method() -> None:
     ("kind", "name", "settings", "message"),
     [
         ("posterior", "diagnal", {}, r"unknown posterior 'diagnal' \(did you mean 'diagonal'\?\): one of isotropic"),
-        ("rule", "zebra", {}, "unknown rule 'zebra': one of posterior, averaging, task_arithmetic"),
+        ("rule", "zebra", {}, "unknown rule 'zebra': one of posterior, averaging, weighted_sum, task_arithmetic"),
         ("rule", "task_arithmetic", {"scales": 1}, r"no setting 'scales' \(did you mean 'scale'\?\)"),
         ("rule", "averaging", {"scale": 1}, r"its settings are \(none\)"),
         ("posterior", "subspace", {"centres": "two"}, "setting 'centres' cannot be 'two': .*integer"),
@@ -81,23 +81,23 @@ def test_wrong_names_and_settings_are_named(kind: Any, name: str, settings: dict
 
 
 def test_a_plugin_adds_a_row(plugins: list[_Entry]) -> None:
-    plugins.append(_Entry({"rule": {"ties": Ties}}))
-    assert method("rule", "ties", {"density": 0.1}) == Ties(0.1)
+    plugins.append(_Entry({"rule": {"majority": Majority}}))
+    assert method("rule", "majority", {"density": 0.1}) == Majority(0.1)
     with pytest.raises(RecipeError, match=r"averaging.*task_arithmetic"):
-        method("rule", "tiez")
-    with pytest.raises(RecipeError, match="unknown posterior 'ties'"):
-        method("posterior", "ties")
+        method("rule", "majorite")
+    with pytest.raises(RecipeError, match="unknown posterior 'majority'"):
+        method("posterior", "majority")
 
 
 def test_a_plugin_cannot_take_the_name_of_a_built_in_method(plugins: list[_Entry]) -> None:
-    plugins.append(_Entry({"rule": {"task_arithmetic": Ties}}))
+    plugins.append(_Entry({"rule": {"task_arithmetic": Majority}}))
     assert type(method("rule", "task_arithmetic")) is TaskArithmetic
-    with pytest.raises(RecipeError, match="unknown rule 'ties'"):
-        method("rule", "ties")
+    with pytest.raises(RecipeError, match="unknown rule 'majority'"):
+        method("rule", "majority")
 
 
 def test_a_broken_plugin_is_named_and_disturbs_only_what_needs_plugins(plugins: list[_Entry]) -> None:
-    plugins.append(_Entry(ImportError("no module named 'ties'")))
+    plugins.append(_Entry(ImportError("no module named 'majority'")))
     assert method("rule", "averaging")
-    with pytest.raises(RecipeError, match=r"plugin 'ties' \(somewhere:methods\) cannot be loaded, ImportError"):
-        method("rule", "ties")
+    with pytest.raises(RecipeError, match=r"plugin 'majority' \(somewhere:methods\) cannot be loaded, ImportError"):
+        method("rule", "majority")

@@ -35,9 +35,9 @@ def weighted_sum(values: Tensor, tiles: Sequence[Tensor], out: Tensor) -> None:
 
 
 def _stacked(tiles: Sequence[Tensor]) -> Tensor:
-    """`[S, n]`; without a copy where the tiles are the leading parts of consecutive rows of one matrix."""
+    """`[S, n]`; without a copy where the tiles are the same columns of consecutive rows of one matrix."""
     first, whole = tiles[0], tiles[0]._base
-    if whole is None or whole.ndim != 2 or not whole.is_contiguous():
+    if whole is None or whole.ndim != 2 or not (whole.is_contiguous() and all(tile.stride(0) == 1 for tile in tiles)):
         return torch.stack(list(tiles))
     step = whole.shape[1] * first.element_size()
     rows = (tile._base is whole and tile.data_ptr() == first.data_ptr() + k * step for k, tile in enumerate(tiles))

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ from paretomerge.arithmetic.rounding import round_into
 TILE = 1 << 17
 """Elements of a tile: half a megabyte in float32. Smaller tiles fit into a core's own cache, but the calls then cost
 more than they save; larger ones leave the cache."""
+
+Returned = TypeVar("Returned")
 
 Combine = Callable[[Sequence[Tensor], Tensor, int], None]
 """`combine(tiles, out, start)`: `S` tiles `[n]` in the dtype of the sum, and then the scratch tiles that were asked
@@ -38,15 +41,16 @@ def sweep(
 
     Args:
         sources: `S` tensors of one shape, in any floating-point dtypes, on one device.
-        out: `[K, *shape]`, of any floating-point dtype; rows may be any distance apart, each is contiguous. `None`
-            for a pass that only looks at the sources: `combine` is then given an empty tensor.
+        out: `[K, *shape]`, of any floating-point dtype and any strides (one that cannot be seen as `K` vectors is
+            computed in memory of its own, and copied). `None` for a pass that only looks at the sources: `combine` is
+            then given an empty tensor.
         combine: what is computed; called from several threads, each with tiles of its own.
         dtype: of the tiles and of the sums, float32 or float64.
         scratch: how many tiles of scratch memory `combine` wants, after those of the sources.
     """
     flat = [source.detach().reshape(-1) for source in sources]
     size = flat[0].numel()
-    rows = None if out is None else out.detach().reshape(len(out), -1)
+    rows = None if out is None else _as_rows(out.detach())
     # An accelerator has no such cache: one tile is the whole tensor there.
     tile = TILE if flat[0].device.type == "cpu" else max(size, 1)
     starts = range(0, size, tile)
@@ -60,7 +64,17 @@ def sweep(
             combine(tiles, target, start)
             lanes.store(target, start, stop)
 
-    _run_in_parallel(run, range(len(starts)))
+    run_in_parallel(run, range(len(starts)))
+    if out is not None and rows is not None and rows.data_ptr() != out.data_ptr():
+        out.detach().copy_(rows.view(out.shape))
+
+
+def _as_rows(out: Tensor) -> Tensor:
+    """`[K, n]`: a view of `out [K, *shape]`, or new memory where its strides allow none (a transposed weight, say)."""
+    try:
+        return out.view(len(out), -1)
+    except RuntimeError:
+        return torch.empty(len(out), out[0].numel(), dtype=out.dtype, device=out.device)
 
 
 class _Lanes:
@@ -98,15 +112,25 @@ class _Lanes:
             round_into(self._rows[:, start:stop], target)
 
 
-def _run_in_parallel(run: Callable[[range], None], numbers: range) -> None:
-    """`run` on contiguous parts of `numbers`, one part per thread; in this thread where there is little to do."""
+def run_in_parallel(run: Callable[[range], None], numbers: range) -> None:
+    """`run` on contiguous parts of `numbers`, one part per thread; in this thread where there is little to do.
+
+    An error in one part is raised when no thread is at work any more.
+    """
     threads = min(torch.get_num_threads(), len(numbers))
     if threads < 2:
         run(numbers)
         return
     pool = _pool(torch.get_num_threads())
+    inference = torch.is_inference_mode_enabled()  # a mode of the thread that asks, which the others know nothing of
+
+    def run_part(part: range) -> None:
+        with torch.inference_mode(inference):
+            run(part)
+
     edges = [len(numbers) * part // threads for part in range(threads + 1)]
-    futures = [pool.submit(run, numbers[begin:end]) for begin, end in pairwise(edges)]
+    futures = [pool.submit(run_part, numbers[begin:end]) for begin, end in pairwise(edges)]
+    wait(futures)
     for future in futures:
         future.result()
 
@@ -118,11 +142,12 @@ class _Workers:
     """
 
     def __init__(self, count: int) -> None:
-        self.count = count
         self._threads: list[threading.Thread] = []
         ready = threading.Barrier(count + 1)
+        default = _in_new_thread(torch.get_num_threads)
 
         def start() -> None:
+            torch.get_num_threads()  # a thread takes the default when it first asks, even if it set its own before
             torch.set_num_threads(1)  # this thread's own number, and the default of threads to come
             self._threads.append(threading.current_thread())
             ready.wait()
@@ -131,7 +156,7 @@ class _Workers:
         for _ in range(count):
             self.pool.submit(int)
         ready.wait()
-        torch.set_num_threads(count)  # the default of threads to come, as it was
+        _in_new_thread(lambda: torch.set_num_threads(default))  # the default as it was
 
     @property
     def alive(self) -> bool:
@@ -140,14 +165,20 @@ class _Workers:
 
 
 _lock = threading.Lock()
-_workers: _Workers | None = None
+_workers: dict[int, _Workers] = {}  # by their number: threads of a program may each have set another one
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    global _workers
     with _lock:
-        if _workers is None or _workers.count != threads or not _workers.alive:
-            if _workers is not None:
-                _workers.pool.shutdown(wait=False)
-            _workers = _Workers(threads)
-        return _workers.pool
+        if threads not in _workers or not _workers[threads].alive:
+            _workers[threads] = _Workers(threads)
+        return _workers[threads].pool
+
+
+def _in_new_thread(call: Callable[[], Returned]) -> Returned:
+    """What `call` gives in a thread that has no number of threads of its own yet."""
+    found: list[Returned] = []
+    thread = threading.Thread(target=lambda: found.append(call()))
+    thread.start()
+    thread.join()
+    return found[0]

@@ -1,6 +1,6 @@
 """Parameters on disk: opening them lazily, checking that they fit each other, writing them safely."""
 
-from paretomerge.checkpoints.align import align, align_repaired
+from paretomerge.checkpoints.align import CheckValues, align, align_repaired
 from paretomerge.checkpoints.checkpoint import Checkpoint
 from paretomerge.checkpoints.estimate import Estimate, estimate_merge, measure_reading
 from paretomerge.checkpoints.findings import Alignment, Finding, PairCosine, TaskStatistics, TensorDistance
@@ -18,6 +18,7 @@ from paretomerge.checkpoints.writer import CheckpointWriter
 __all__ = [
     "MANIFEST",
     "Alignment",
+    "CheckValues",
     "Checkpoint",
     "CheckpointWriter",
     "Estimate",

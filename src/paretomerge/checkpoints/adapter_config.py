@@ -111,13 +111,13 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
             stabilised=bool(found.get("use_rslora")),
             transposed=bool(found.get("fan_in_fan_out")),
             magnitudes=bool(found.get("use_dora")),
-            replaced=tuple(found.get("modules_to_save") or ()),
-            base=found.get("base_model_name_or_path") or None,
+            replaced=_texts(found.get("modules_to_save") or ()),
+            base="".join(_texts(found.get("base_model_name_or_path") or "")) or None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{folder / CONFIG}: 'r', 'lora_alpha' or a pattern is missing or not a positive number: copy the "
-            "folder again"
+            f"{folder / CONFIG}: 'r', 'lora_alpha' or a pattern is missing or not a positive number, or a name is not "
+            "text: copy the folder again"
         ) from error
 
 
@@ -151,6 +151,14 @@ def _require_supported(folder: Path, found: Mapping[str, Any]) -> None:
             continue
         why = REFUSED.get(key, "an option this version does not know")
         raise CheckpointError(f"{folder}: the adapter has {key} = {_short(value)}: {why}; {MERGE_WITH_PEFT}")
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """One text, or a list of them."""
+    found = (value,) if isinstance(value, str) else tuple(value)  # type: ignore[arg-type]
+    if not all(isinstance(text, str) for text in found):
+        raise TypeError
+    return found
 
 
 def _short(value: object) -> str:

@@ -86,6 +86,8 @@ def _add(found: AdapterNames, module: str, part: str, name: str) -> None:
 
 
 def _require_pairs(path: Path, found: AdapterNames) -> None:
+    if not found.down and not found.up and not found.whole:
+        raise CheckpointError(f"{path}: holds no tensors: save the adapter again")
     alone = sorted(found.down.keys() ^ found.up.keys()) or sorted(found.magnitudes.keys() - found.down.keys())
     if alone:
         raise CheckpointError(

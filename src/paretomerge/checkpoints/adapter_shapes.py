@@ -47,8 +47,8 @@ class TargetShapes:
 def find_transposed(path: Path, shapes: Mapping[str, TargetShapes], said: bool) -> dict[str, bool]:
     """For each target whether its weight is stored as `[inputs, outputs]`.
 
-    A square weight does not show it: it is as the other targets of its name are (`c_proj`), else as all others,
-    else as `said`. Shapes come first because peft writes the flag of the layer that it met last.
+    A square weight does not show it: it is as the other linear targets of its name are (`c_proj`), else as all
+    of them, else as `said`. Shapes come first because peft writes the flag of the layer that it met last.
 
     Args:
         path: the adapter, for messages.
@@ -58,13 +58,15 @@ def find_transposed(path: Path, shapes: Mapping[str, TargetShapes], said: bool) 
     Raises:
         CheckpointError: shapes do not fit, or do not show what the configuration leaves open.
     """
-    known = {}
+    found, linear = {}, {}
     for module, shape in shapes.items():
         _require_fit(path, module, shape)
         if shape.may_be_straight != shape.may_be_transposed:
-            known[module] = shape.may_be_transposed
+            found[module] = shape.may_be_transposed
+            if not shape.embedding and len(shape.weight) == 2:  # the others say nothing about linear layers
+                linear[module] = shape.may_be_transposed
     return {
-        module: known[module] if module in known else _as_the_others(path, module, known, said) for module in shapes
+        module: found[module] if module in found else _as_the_others(path, module, linear, said) for module in shapes
     }
 
 

@@ -53,6 +53,7 @@ class MemoryTensors:
         for name, tensor in tensors.items():
             _require_dense(name, tensor, what)
         self._tensors = dict(tensors)
+        self._first = _first_names(self._tensors)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,8 +70,8 @@ class MemoryTensors:
         return self._tensors[name].detach()
 
     def locate(self, name: str) -> tuple[TensorSource, str]:
-        """Itself."""
-        return self, name
+        """Itself, and the first name of the tensor: tied weights have two names and one place."""
+        return self, self._first[name]
 
 
 @final
@@ -186,3 +187,13 @@ def _require_dense(name: object, tensor: object, what: str) -> None:
         raise CheckpointError(f"{what}: {name!r} is sparse or quantised: convert it to a dense tensor first")
     if tensor.device.type == "meta":
         raise CheckpointError(f"{what}: {name!r} is on the meta device and has no values: load the weights first")
+
+
+def _first_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """For each name the first name of the same tensor: same memory, shape, strides and dtype."""
+    first: dict[tuple[object, ...], str] = {}
+    found = {}
+    for name, tensor in tensors.items():
+        same = (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        found[name] = first.setdefault(same, name) if tensor.numel() else name  # without values there is no memory
+    return found

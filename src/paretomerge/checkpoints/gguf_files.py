@@ -66,14 +66,12 @@ class GgufFile:
         """
         spec, mapped = self.spec(name), self.mapped[name]
         count = spec.numel * spec.dtype.itemsize
-        raw = read_range(self.path, self.stamp, self.starts[mapped.name], count, None if mapped.heads else buffer, name)
+        raw = read_range(self.path, self.stamp, self.starts[mapped.name], count, buffer, name)
         values = raw.view(spec.dtype).reshape(spec.shape)
         if not mapped.heads:
             return values
         restored = restore_rows(values, mapped.heads)
-        if buffer is None:
-            return restored
-        return buffer[:count].view(spec.dtype).reshape(spec.shape).copy_(restored)
+        return restored if buffer is None else values.copy_(restored)
 
     def locate(self, name: str) -> tuple[GgufFile, str]:
         """Itself."""

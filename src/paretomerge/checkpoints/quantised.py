@@ -28,8 +28,14 @@ MARKS = {
 }
 """Ends of tensor names that only quantised checkpoints have, and who writes them."""
 
-FLOAT8 = tuple(getattr(torch, name) for name in dir(torch) if name.startswith("float8_"))
-CODES = (*FLOAT8, torch.int8, torch.uint8)
+CODES = (
+    *(getattr(torch, name) for name in dir(torch) if name.startswith("float8_")),
+    *(torch.int8, torch.uint8),
+)
+"""Dtypes that weights have only when they are codes."""
+
+WEIGHTS = ("weight", "_proj", "_blocks")
+"""Ends of the names of weights: linear layers, fused experts, MXFP4. Masks and counters may well be integers."""
 
 WAY_OUT = (
     "Give the model it was quantised from, or bring it back to floating point once:  "
@@ -41,7 +47,7 @@ def require_not_quantised(checkpoint: Checkpoint) -> Checkpoint:
     """`checkpoint` itself, if its configuration and its tensors are those of a model that is not quantised.
 
     Looked at are `quantization_config` in the folder's `config.json`, the names of the tensors, and the dtypes
-    of those called `weight`, or `…_blocks` as in MXFP4 (masks and counters may be integers). No values are read.
+    of those whose name is that of a weight. No values are read.
 
     Raises:
         CheckpointError: it is quantised; the message says what was seen, and how to get the values back.
@@ -56,7 +62,7 @@ def require_not_quantised(checkpoint: Checkpoint) -> Checkpoint:
             if name.endswith(mark):
                 raise CheckpointError(f"{where}: holds {name!r}, as quantised models do ({writer}): {_reason()}")
         dtype = checkpoint.spec(name).dtype
-        if dtype in FLOAT8 or (dtype in CODES and name.endswith((".weight", "_blocks"))):
+        if dtype in CODES and name.endswith(WEIGHTS):
             raise CheckpointError(f"{where}: {name!r} is {dtype}: {_reason()}")
     return checkpoint
 

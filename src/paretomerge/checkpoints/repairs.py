@@ -14,7 +14,7 @@ from paretomerge.checkpoints.checkpoint import Checkpoint
 from paretomerge.checkpoints.findings import Finding
 from paretomerge.checkpoints.patterns import matches_any, require_matches
 from paretomerge.checkpoints.renaming import EVERY_TASK, Rename, rename_all
-from paretomerge.checkpoints.ties import find_twin
+from paretomerge.checkpoints.ties import find_twins
 from paretomerge.checkpoints.tokenizers import TokenizerChoice, unify_vocabularies
 from paretomerge.checkpoints.views import select, view
 from paretomerge.errors import InputError
@@ -108,6 +108,7 @@ def apply_repairs(base: Checkpoint, finetunes: Mapping[str, Checkpoint], repairs
         InputError: a rule for a task that is not there.
 
     >>> import torch
+    >>> from paretomerge.checkpoints import open_checkpoint
     >>> base, tune = {"net.w": torch.zeros(2)}, {"w": torch.ones(2), "head": torch.ones(3)}
     >>> wanted = Repairs(rename=(Rename("a", "w", "net.w"),), private=("head",))
     >>> repaired = apply_repairs(open_checkpoint(base), {"a": open_checkpoint(tune)}, wanted)
@@ -156,15 +157,12 @@ def _renamed(task: str, tune: Checkpoint, rules: Iterable[Rename]) -> Checkpoint
 
 def _tied(task: str, base: Checkpoint, tune: Checkpoint, aside: set[str], notes: list[Finding]) -> Checkpoint:
     """`tune`, with the names it lacks of parameters that are tied in the base."""
-    names = {name: name for name in tune}
-    for name in base:
-        if name not in tune and name not in aside and base.spec(name).is_mergeable:
-            twin = find_twin(name, base, set(tune))
-            if twin is not None:
-                names[name] = twin
-                message = (
-                    f"lacks {name!r}, which in the base is tied to {twin!r} (equal values): it was saved with tied "
-                    f"weights, its {twin!r} is taken for both"
-                )
-                notes.append(Finding("warning", "tied", task, name, message))
-    return view(tune, names) if len(names) > len(tune) else tune
+    lacking = [name for name in base if name not in tune and name not in aside and base.spec(name).is_mergeable]
+    twins = find_twins(lacking, base, tune)
+    for name, twin in twins.items():
+        message = (
+            f"lacks {name!r}, which in the base is tied to {twin!r} (equal values): it was saved with tied weights, "
+            f"its {twin!r} is taken for both"
+        )
+        notes.append(Finding("warning", "tied", task, name, message))
+    return view(tune, {name: name for name in tune} | twins) if twins else tune

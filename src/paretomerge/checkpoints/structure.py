@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from paretomerge.checkpoints.findings import Finding
 from paretomerge.checkpoints.patterns import group_by_pattern
 from paretomerge.checkpoints.renaming import find_rules, rename_all
-from paretomerge.checkpoints.ties import are_equal, find_twin
+from paretomerge.checkpoints.ties import are_equal, find_twins
 from paretomerge.checkpoints.views import view
 from paretomerge.checkpoints.vocabulary import embedding_rows, has_token_rows
 from paretomerge.types import Params, TensorSpec, spec_of
@@ -58,7 +59,7 @@ class Names:
         """Names of the finetune that the base lacks."""
         return [name for name in self.finetune if name not in self.base]
 
-    @property
+    @cached_property
     def in_common(self) -> float:
         """Share of the base's parameters that the finetune has too, among those to be merged."""
         sizes = {
@@ -105,8 +106,9 @@ def comparable(name: str, base: Params, finetune: Params) -> bool:
 
 def _missing(names: Names) -> Iterator[Finding]:
     task, lacking = names.task, []
+    twins = find_twins(names.missing, names.base, names.finetune) if names.read_values else {}
     for name in names.missing:
-        twin = find_twin(name, names.base, set(names.finetune)) if names.read_values else None
+        twin = twins.get(name)
         if not spec_of(names.base, name).is_mergeable:
             message = f"lacks {name!r}, a counter or mask: the base's is kept"
             yield Finding("warning", "missing", task, name, message)
@@ -130,8 +132,9 @@ def _missing(names: Names) -> Iterator[Finding]:
 
 def _extra(names: Names) -> Iterator[Finding]:
     task, own = names.task, []
+    twins = find_twins(names.extra, names.finetune, names.base) if names.read_values else {}
     for name in names.extra:
-        twin = find_twin(name, names.finetune, set(names.base)) if names.read_values else None
+        twin = twins.get(name)
         if not spec_of(names.finetune, name).is_mergeable:
             message = f"has {name!r}, a counter or mask that the base lacks: dropped"
             yield Finding("warning", "extra", task, name, message)
@@ -172,10 +175,11 @@ def _shapes(names: Names) -> Iterator[Finding]:
             message = f"{seen}: {cause}; --skip {name!r} keeps the base's"
             yield Finding("error", "shape", task, name, message)
     for pattern, group in group_by_pattern(classes, names.shared).items():
-        sizes = spec_of(names.finetune, group[0]).shape[0], spec_of(names.base, group[0]).shape[0]
+        shapes = [list(spec_of(params, group[0]).shape) for params in (names.finetune, names.base)]
+        others = f" and {len(group) - 1} more of {pattern!r}" if len(group) > 1 else ""
         message = (
-            f"{_described(group, pattern, names.finetune)}: {sizes[0]} rows, in the base {sizes[1]}: another number of "
-            f"classes. --private {pattern!r} keeps each task's own, --skip {pattern!r} the base's"
+            f"{group[0]!r} has shape {shapes[0]}, in the base {shapes[1]}{others}: another number of classes. "
+            f"--private {pattern!r} keeps each task's own, --skip {pattern!r} the base's"
         )
         yield Finding("error", "shape", task, group[0], message, tuple(group), ("--private", pattern))
 

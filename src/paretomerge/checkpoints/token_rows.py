@@ -46,12 +46,6 @@ class RowPlan:
     base: Rows
     others: Mapping[str, Rows] = field(default_factory=dict)
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether every row stays where it is."""
-        whole = torch.arange(self.count)
-        return len(self.own.to) == self.count and torch.equal(self.own.to, whole) and torch.equal(self.own.taken, whole)
-
 
 def plan_rows(
     target: Mapping[str, int],

@@ -76,9 +76,12 @@ def unify_vocabularies(base: Checkpoint, finetunes: Mapping[str, Checkpoint], ch
             {task: (readable[task].rows, counts[task]) for task in finetunes},
         )
         plans = {"": own, **others}
+        for name in models:  # one that fits already keeps its padding too
+            if counts[name] == counts[widest] and readable[name].rows == readable[widest].rows:
+                del plans[name]
     files = _side_files(base, models[widest])
     changed = {
-        name: _with_rows(model, counts[name], plans[name], base, finetunes, files) for name, model in models.items()
+        name: _with_rows(model, counts[name], plans.get(name), base, finetunes, files) for name, model in models.items()
     }
     texts = _config_texts(files, counts[""], counts[widest])
     kept = tuple(file for file in files if file.name not in texts)
@@ -160,8 +163,8 @@ def _plans_by_number(
             f"{distance:.3g}), the others are left out"
         )
         notes.append(Finding("warning", "vocabulary", task, None, message))
-    own, others = plan_rows(everyone, count, (everyone, count), models)
-    return {"": own, **others}
+    _, others = plan_rows(everyone, count, (everyone, count), models)
+    return {task: plan for task, plan in others.items() if counts[task] != count}
 
 
 def _distance_of_first_rows(base: Checkpoint, tune: Checkpoint, count: int) -> float | None:
@@ -177,13 +180,13 @@ def _distance_of_first_rows(base: Checkpoint, tune: Checkpoint, count: int) -> f
 def _with_rows(
     model: Checkpoint,
     rows: int,
-    plan: RowPlan,
+    plan: RowPlan | None,
     base: Checkpoint,
     others: Mapping[str, Checkpoint],
     files: tuple[Path, ...],
 ) -> Checkpoint:
-    """`model` with the rows of `plan`; its tokenizer is that of the merged model."""
-    if plan.is_identity and plan.count == rows:
+    """`model` with the rows of `plan`, or with its own; its tokenizer is that of the merged model."""
+    if plan is None:
         return view_like(model, (NamedTensors({name: (model, name) for name in model}),), files)
     names = [name for name in model if has_token_rows(name, model.spec(name), rows)]
     changed = TokenTensors(model, names, plan, base, others)

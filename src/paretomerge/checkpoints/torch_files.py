@@ -31,7 +31,6 @@ class TorchFile:
         self.stamp = stamp
         self._part = part
         self._held = MemoryTensors(tensors, str(path))
-        self._first = _first_names(tensors)
 
     def __reduce__(self) -> tuple[object, tuple[Path, Stamp, bool]]:
         """Another process opens the file again instead of receiving its values."""
@@ -62,7 +61,7 @@ class TorchFile:
 
     def locate(self, name: str) -> tuple[TensorSource, str]:
         """Itself, and the first name of the tensor: two names of one tensor (tied weights) are read once."""
-        return self, self._first[name]
+        return self, self._held.locate(name)[1]
 
     def require_unchanged(self) -> None:
         """Raise `StorageError` if the file was replaced or written to since it was opened."""
@@ -99,14 +98,3 @@ def _reopen(path: Path, stamp: Stamp, part: bool) -> TorchFile:
 
 def _all_text(tensors: Mapping[str, Tensor]) -> bool:
     return bool(tensors) and all(isinstance(name, str) for name in tensors)
-
-
-def _first_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """For each name the first name of the same tensor: same memory, shape, strides and dtype."""
-    first: dict[tuple[object, ...], str] = {}
-    return {
-        name: first.setdefault((tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype), name)
-        if tensor.numel()
-        else name
-        for name, tensor in tensors.items()
-    }

@@ -102,7 +102,10 @@ def _require_whole(path: Path) -> bool:
     """Whether the file has the zip format; an error if it should have but was cut off."""
     with storage_errors(path, "read"), path.open("rb") as handle:
         start = handle.read(8)
-        zipped = zipfile.is_zipfile(handle)
+        try:
+            zipped = zipfile.is_zipfile(handle)
+        except zipfile.BadZipFile:
+            zipped = False
     if start.startswith(b"version "):
         raise CheckpointError(f"{path}: this is a Git LFS pointer, not the weights: run `git lfs pull` there")
     if start.startswith(b"PK") and not zipped:

@@ -57,12 +57,12 @@ def _moved(
     if base is None or own is None:
         return []
     moved = [token for token, row in own.rows.items() if base.rows.get(token, row) != row]
-    replaced = _replaced(base, own)
-    if moved or replaced:
-        shown = ", ".join(map(repr, [*moved, *replaced][:3]))
+    moved = list(dict.fromkeys([*moved, *_replaced(base, own)]))
+    if moved:
+        shown = ", ".join(map(repr, moved[:3]))
         message = (
-            f"has as many rows of tokens as the base ({rows}), but {len(moved) + len(replaced)} rows belong to other "
-            f"tokens ({shown} …): rows of different tokens would be added up. --tokenizer {choice or 'base'} puts them "
+            f"has as many rows of tokens as the base ({rows}), but {len(moved)} of its tokens are in other rows "
+            f"({shown} …): rows of different tokens would be added up. --tokenizer {choice or 'base'} puts them "
             "in order"
         )
         repair = ("--tokenizer", choice or "base")

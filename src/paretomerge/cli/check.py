@@ -103,10 +103,10 @@ def _models_table(alignment: Alignment) -> Table:
             ("task", [row.task for row in rows]),
             ("tensors", [f"{row.tensors:,}" for row in rows]),
             ("parameters", [f"{row.parameters:,}" for row in rows]),
-            ("distance from the base", [_number(row.relative_distance) for row in rows]),
-            ("cosine with the base", [_number(row.cosine, ".4f") for row in rows]),
+            ("relative distance", [_number(row.relative_distance) for row in rows]),
+            ("cosine with base", [_number(row.cosine, ".4f") for row in rows]),
         ],
-        "finetunes (distances relative to the norm of the base)",
+        "finetunes against the base",
         left=1,
     )
 
@@ -121,17 +121,18 @@ def _cosines_table(alignment: Alignment) -> Table:
             ("and task", [row.tasks[1] for row in rows]),
             ("cosine", [_number(row.cosine, ".3f") for row in rows]),
         ],
-        "angles between task vectors",
+        "task vectors",
         left=2,
     )
 
 
 def _estimate_lines(estimate: Estimate) -> list[str]:
     """What a merge of these would take."""
+    duration = f", about {_seconds(estimate.seconds)}" if estimate.seconds is not None else ""
     lines = [
-        f"a merge reads {_bytes(estimate.bytes_to_read)}, writes {_bytes(estimate.bytes_to_write)} "
-        f"({_bytes(estimate.free_disk)} free here), and needs at most {_bytes(estimate.memory)} of memory"
-        + (f", about {_seconds(estimate.seconds)}" if estimate.seconds is not None else "")
+        f"a merge reads {_bytes(estimate.bytes_to_read)} and writes {_bytes(estimate.bytes_to_write)} "
+        f"({_bytes(estimate.free_disk)} free here)",
+        f"it takes at most {_bytes(estimate.memory)} of memory{duration}",
     ]
     if not estimate.fits_on_disk:
         lines.append("warning: the merged model does not fit on the disk of this folder: write it elsewhere")

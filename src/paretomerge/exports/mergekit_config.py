@@ -24,6 +24,7 @@ from paretomerge.checkpoints.hub import SCHEME
 from paretomerge.checkpoints.writer import tool_version
 from paretomerge.errors import InputError, WeightsError
 from paretomerge.merging import MergeRule
+from paretomerge.merging.per_task import for_tasks
 from paretomerge.types import require_tasks
 
 Path = str | PathLike[str]
@@ -82,13 +83,13 @@ def _content(
         return _slerp(weights, tasks)
     method, own = _method(rule)
     settings: Any = rule
-    per_task = {name: getattr(settings, name) for name in own}
+    per_task = {name: for_tasks(name, getattr(settings, name), list(tasks)) for name in own}
     shared: dict[str, Any] = {"normalize": settings.normalize, "lambda": settings.scale}
     if hasattr(settings, "rescale"):
         shared["rescale"] = settings.rescale
     models = [
-        {"model": path, "parameters": {"weight": weights[task]} | {k: _of(v, task) for k, v in per_task.items()}}
-        for task, path in tasks.items()
+        {"model": path, "parameters": {"weight": weights[task], **{name: row[place] for name, row in per_task.items()}}}
+        for place, (task, path) in enumerate(tasks.items())
     ]
     return {"merge_method": method, "base_model": base, "models": models, "parameters": shared}
 
@@ -134,11 +135,6 @@ def _slerp(weights: Mapping[str, float], tasks: Mapping[str, str]) -> dict[str, 
         "models": [{"model": first}, {"model": second}],
         "parameters": {"t": list(weights.values())[1]},
     }
-
-
-def _of(value: Any, task: str) -> float:
-    """The setting of one task."""
-    return float(value[task] if isinstance(value, Mapping) else value)
 
 
 def _paths(given: Mapping[str, Path]) -> list[str]:

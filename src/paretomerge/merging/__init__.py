@@ -2,27 +2,39 @@
 
 from paretomerge.merging.averaging import Averaging
 from paretomerge.merging.base import Domain, Inputs, MergeRule, Outputs, collect_inputs
+from paretomerge.merging.breadcrumbs import Breadcrumbs
 from paretomerge.merging.by_pattern import ByPattern
 from paretomerge.merging.coordinates import merge_coordinates
+from paretomerge.merging.dare import Dare
+from paretomerge.merging.della import Della
+from paretomerge.merging.fisher import FisherWeighted
 from paretomerge.merging.merge import NewTensors, merge, merge_blocks, merge_into
 from paretomerge.merging.posterior import PosteriorMerge
 from paretomerge.merging.resident import ResidentMerge
+from paretomerge.merging.slerp import Slerp
 from paretomerge.merging.task_arithmetic import TaskArithmetic
+from paretomerge.merging.ties import Ties
 from paretomerge.merging.values import BlockValues
 from paretomerge.merging.weighted_sum import WeightedSum
 
 __all__ = [
     "Averaging",
     "BlockValues",
+    "Breadcrumbs",
     "ByPattern",
+    "Dare",
+    "Della",
     "Domain",
+    "FisherWeighted",
     "Inputs",
     "MergeRule",
     "NewTensors",
     "Outputs",
     "PosteriorMerge",
     "ResidentMerge",
+    "Slerp",
     "TaskArithmetic",
+    "Ties",
     "WeightedSum",
     "collect_inputs",
     "merge",

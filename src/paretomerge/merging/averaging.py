@@ -21,6 +21,7 @@ class Averaging:
     """
 
     domain: ClassVar[Domain] = "weights"
+    reads_base: ClassVar[bool] = False
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """Nothing to prepare."""

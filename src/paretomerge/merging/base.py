@@ -88,6 +88,10 @@ class MergeRule(Protocol):
 
     `domain` says what the weights are: `"weights"` are task weights `alpha` (non-negative, on the simplex unless
     there is a prior), `"coefficients"` are scaling coefficients `c` of any sign.
+
+    Two more class variables are looked for: `reads_base = False` says that the base model is not asked for a tensor
+    that the tasks cover, so that it need not be read ahead; `drops_at_random = True` that equal tensors may be merged
+    differently, so that tied parameters need a warning.
     """
 
     @property

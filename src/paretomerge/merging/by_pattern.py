@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from paretomerge.errors import WeightsError
+from paretomerge.errors import RecipeError, WeightsError
 from paretomerge.merging.base import Domain, Inputs, MergeRule, Outputs
 from paretomerge.types import Patterns
 
@@ -56,24 +56,36 @@ class ByPattern:
         return (self.default, *(rule for _, rule in self.rules))
 
     def prepare(self, inputs: Inputs) -> _States:
-        """Every rule by itself."""
+        """Every rule by itself.
+
+        Raises:
+            RecipeError: a pattern that decides nothing, or rules that work on different blocks.
+        """
         states = tuple(rule.prepare(inputs) for rule in self._all)
-        patterns, chosen = Patterns(pattern for pattern, _ in self.rules), {}
-        for number, (rule, state) in enumerate(zip(self._all, states, strict=True)):
-            for block in rule.blocks(state):
-                if patterns.first(block) == number:
-                    chosen[block] = number
+        blocks, *others = (rule.blocks(state) for rule, state in zip(self._all, states, strict=True))
+        if any(set(other) != set(blocks) for other in others):
+            raise RecipeError(
+                "some of the rules merge tensor by tensor and some couple all parameters: they cannot take turns"
+            )
+        patterns = Patterns(pattern for pattern, _ in self.rules)
+        chosen = {block: patterns.first(block) for block in blocks}
+        used = set(chosen.values())
+        for number, (pattern, _) in enumerate(self.rules, start=1):
+            if number not in used:
+                raise RecipeError(
+                    f"no tensor of this merge is left for the rule of the pattern {pattern!r}: check its spelling and "
+                    "the order of the patterns (the first that matches wins)"
+                )
         return _States(states, chosen)
 
     def blocks(self, state: _States) -> Sequence[str]:
-        """The blocks of every rule whose names it decides, in the order of the default's."""
+        """Those that all rules have, in the order of the default's."""
         return list(state.chosen)
 
     def merge_block(self, state: _States, values: Tensor, block: str, out: Outputs) -> Iterator[str]:
         """As the chosen rule does."""
         number = state.chosen[block]
         yield from self._all[number].merge_block(state.states[number], values, block, out)
-
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ Shapes: `S` posteriors (the tasks and, if there is one, the prior), `K` weightin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,36 +62,48 @@ class _DiagonalTile:
     def _merge_one(
         self, precisions: Sequence[Tensor], means: Sequence[Tensor], out: Tensor, total: Tensor, ratio: Tensor
     ) -> bool:
-        """Whether it could be done: every merged precision positive, normal and finite."""
-        weights = self.values[0].tolist()
+        """Whether it could be done: every merged precision positive, and neither it nor its inverse near the limits."""
         weighted_sum(self.values, precisions, total[None])
         low, high = (float(edge) for edge in total.aminmax())
-        if not (low > torch.finfo(total.dtype).tiny * 4 and math.isfinite(high)):
+        tiny = 4 * torch.finfo(total.dtype).tiny
+        if not tiny < low <= high < 1 / tiny:
             return False
         inverse = total.reciprocal_()
-        torch.mul(precisions[0], inverse, out=ratio)
-        torch.mul(ratio, means[0], out=out).mul_(weights[0])
-        for weight, precision, mean in zip(weights[1:], precisions[1:], means[1:], strict=True):
-            torch.mul(precision, inverse, out=ratio)
-            out.addcmul_(ratio, mean, value=weight)
+        out.zero_()
+        for weight, precision, mean in zip(self.values[0].tolist(), precisions, means, strict=True):
+            if weight:  # beside a task that is surer by far, but has no weight, the ratio may be infinite
+                torch.mul(precision, inverse, out=ratio)
+                out.addcmul_(ratio, mean, value=weight)
         return True
 
     def _merge_all(self, precisions: Tensor, means: Tensor, out: Tensor) -> None:
-        """Any number of weightings; elements without precision in any task get the weighted average."""
+        """Any number of weightings at once: `[S, n]` and `[S, n]` to `[K, n]`."""
         values = self.values.to(dtype=means.dtype, device=means.device)
         # Each element on the scale of its largest precision: neither sums nor products leave the range.
         scale = precisions.amax(0)
-        precisions = precisions / torch.where(scale > 0, scale, 1.0)
-        total = values @ precisions
-        nonnegative = (values >= 0).all(-1, keepdim=True)
-        _require_positive(bool(((total > 0) | (scale <= 0) | nonnegative).all()))
-        informed = total > 0
-        weighted = values @ (precisions * means)
-        torch.div(weighted, torch.where(informed, total, 1.0), out=out)
-        if not bool(informed.all()):
-            shares = values / values.sum(-1, keepdim=True)
-            torch.where(informed, out, shares @ means, out=out)
-            self.tally.add(UNINFORMED, int((~informed).sum()))
+        scaled = precisions / torch.where(scale > 0, scale, 1.0)
+        total = values @ scaled
+        torch.div(values @ (scaled * means), total, out=out)
+        # The largest may be that of a task without weight, beside which all others underflow; or there is none.
+        resolved = total > torch.finfo(total.dtype).tiny ** 0.5
+        places = (~resolved).any(0).nonzero()[:, 0]
+        if len(places):
+            precisions, means = precisions[:, places], means[:, places]
+            for row, weights in zip(out, values, strict=True):
+                row[places] = self._merge_row(precisions, means, weights)
+
+    def _merge_row(self, precisions: Tensor, means: Tensor, weights: Tensor) -> Tensor:
+        """One weighting, only the tasks that have weight; elements without precision get the weighted average."""
+        active = weights != 0
+        precisions, means, weights = precisions[active], means[active], weights[active]
+        scale = precisions.amax(0)
+        informed = scale > 0
+        scaled = precisions / torch.where(informed, scale, 1.0)
+        total = torch.where(informed, weights @ scaled, 1.0)
+        _require_positive(bool((total > 0).all()))
+        self.tally.add(UNINFORMED, int((~informed).sum()))
+        average = (weights / weights.sum()) @ means
+        return torch.where(informed, weights @ (scaled * means) / total, average)
 
 
 def _require_positive(positive: bool) -> None:

@@ -35,6 +35,7 @@ class PosteriorMerge:
     """
 
     domain: ClassVar[Domain] = "weights"
+    reads_base: ClassVar[bool] = False
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """Nothing depends on the data alone: blocks are read when they are merged."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from paretomerge.errors import AlignmentError
 from paretomerge.merging.base import Inputs, MergeRule, collect_inputs
 from paretomerge.merging.merge import merge_into
 from paretomerge.merging.posterior import PosteriorMerge
@@ -45,6 +45,18 @@ class ResidentMerge:
         inputs = collect_inputs(posteriors, prior, base, accumulate)
         return cls(inputs.map_params(lambda params: {name: params[name].to(device) for name in params}), rule)
 
+    @cached_property
+    def _held(self) -> frozenset[int]:
+        """Where the memory of the inputs begins."""
+        held: set[int] = set()
+
+        def note(inputs: Params) -> Params:
+            held.update(tensor.untyped_storage().data_ptr() for tensor in inputs.values() if tensor.numel())
+            return inputs
+
+        self.inputs.map_params(note)
+        return frozenset(held)
+
     def new_params(self) -> dict[str, Tensor]:
         """Memory for one merged model, not initialised."""
         filler = self.inputs.filler
@@ -58,9 +70,8 @@ class ResidentMerge:
 
         Raises:
             AlignmentError: `params` do not fit, or share memory with the inputs.
-            WeightsError, PosteriorError: as `merge`.
+            WeightsError, PosteriorError: as `merge_into`.
         """
-        self._require_apart(params)
         merge_into(self.inputs, weights, self.rule, params)
 
     def load_into(self, module: nn.Module, weights: Any) -> None:
@@ -72,25 +83,10 @@ class ResidentMerge:
         Raises:
             AlignmentError: the module has a parameter that the merge lacks, or of another shape, or is one of the
                 inputs itself.
-            WeightsError, PosteriorError: as `merge`.
+            WeightsError, PosteriorError: as `merge_into`.
         """
         state, tied = module.state_dict(), tied_names(module)
         require_fits(self.inputs.specs, module)
         # Two names of one tensor: random rules may merge them differently, so only the first is written.
         params = {name: torch.empty_like(tensor) if name in tied else tensor for name, tensor in state.items()}
         self.merge_into(params, weights)
-
-    def _require_apart(self, params: Params) -> None:
-        held: set[int] = set()
-
-        def note(inputs: Params) -> Params:
-            held.update(tensor.untyped_storage().data_ptr() for tensor in inputs.values() if tensor.numel())
-            return inputs
-
-        self.inputs.map_params(note)
-        for name, tensor in params.items():
-            if tensor.numel() and tensor.untyped_storage().data_ptr() in held:
-                raise AlignmentError(
-                    f"{name!r} is both an input of this merge and where it would be written, so the next merge would "
-                    "start from the result of this one: merge into another copy of the model"
-                )

@@ -17,6 +17,7 @@ class WeightedSum:
     """`θ = Σ c_t θ_t`, coefficients of any sign and any sum; what other tools call a linear merge, not normalised."""
 
     domain: ClassVar[Domain] = "coefficients"
+    reads_base: ClassVar[bool] = False
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """Nothing to prepare."""

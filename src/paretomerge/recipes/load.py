@@ -120,6 +120,8 @@ def _import_file(path: Path) -> Any:
 
 def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     def absolute(path: str) -> str:
+        if path.startswith("hub://"):
+            return path
         return str(folder / Path(path).expanduser())
 
     def reference(text: str | None) -> str | None:

@@ -18,7 +18,18 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds
 from paretomerge.curvature import FitDense, FitDiagonal, FitIsotropic, FitSubspace
 from paretomerge.errors import RecipeError
-from paretomerge.merging import Averaging, PosteriorMerge, TaskArithmetic
+from paretomerge.merging import (
+    Averaging,
+    Breadcrumbs,
+    Dare,
+    Della,
+    FisherWeighted,
+    PosteriorMerge,
+    Slerp,
+    TaskArithmetic,
+    Ties,
+    WeightedSum,
+)
 
 Kind = Literal["posterior", "rule", "choice"]
 
@@ -32,7 +43,14 @@ TABLES: dict[Kind, dict[str, type]] = {
     "rule": {
         "posterior": PosteriorMerge,
         "averaging": Averaging,
+        "weighted_sum": WeightedSum,
         "task_arithmetic": TaskArithmetic,
+        "ties": Ties,
+        "dare": Dare,
+        "della": Della,
+        "breadcrumbs": Breadcrumbs,
+        "slerp": Slerp,
+        "fisher": FisherWeighted,
     },
     "choice": {
         "weights": ByWeights,

@@ -6,7 +6,7 @@ from paretomerge.stages.fit import Fitted, fit_run
 from paretomerge.stages.front import estimate_run_front
 from paretomerge.stages.merge import MergeSummary, merge_checkpoints
 from paretomerge.stages.merge_inputs import MergeOptions
-from paretomerge.stages.mergekit import merge_mergekit
+from paretomerge.stages.mergekit import export_mergekit, merge_mergekit
 from paretomerge.stages.previews import Preview, PreviewMethod, preview_models
 from paretomerge.stages.report import report_run
 from paretomerge.stages.run import run
@@ -26,6 +26,7 @@ __all__ = [
     "check_recipe",
     "choose_point",
     "estimate_run_front",
+    "export_mergekit",
     "export_point",
     "fit_run",
     "front_of",

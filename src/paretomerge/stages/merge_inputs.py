@@ -14,6 +14,7 @@ import torch
 from paretomerge.checkpoints import (
     Checkpoint,
     CheckpointWriter,
+    CheckValues,
     Repaired,
     Repairs,
     Source,
@@ -135,11 +136,11 @@ def prepare_merge(
     warnings: tuple[str, ...] = ()
     members: dict[str, Posterior | Params] = dict(posteriors)
     if finetunes:
-        check_values = options.check == "full"
+        levels: dict[Check, CheckValues] = {"names": False, "sample": "sample", "full": True}
         found = align_repaired(
             repaired,
             max_distance=options.max_distance,
-            check_values=check_values,
+            check_values=levels[options.check],
             drops_at_random=drops_at_random,
         ).raise_if_bad()
         warnings = tuple(str(finding) for finding in found.warnings)

@@ -1,4 +1,4 @@
-"""Running a mergekit configuration."""
+"""mergekit configurations: running one, and writing a chosen point as one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from paretomerge.checkpoints import Checkpoint, Repairs, open_checkpoint
-from paretomerge.recipes.mergekit import ModelPath, load_mergekit
+from paretomerge.checkpoints import Checkpoint, Repairs
+from paretomerge.checkpoints.atomic import write_text
+from paretomerge.errors import CheckpointError
+from paretomerge.exports import mergekit_config
+from paretomerge.recipes.mergekit import load_mergekit
+from paretomerge.stages.decide import point_of
+from paretomerge.stages.fit import fit_run
 from paretomerge.stages.merge import MergeSummary, batch_of, write_merged
 from paretomerge.stages.merge_inputs import MergeOptions, prepare_merge
+from paretomerge.stages.previews import with_strength
+from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.streaming import Advance
+from paretomerge.stages.study import Study
 from paretomerge.types import PatternWeights
 
 
@@ -42,7 +50,7 @@ def merge_mergekit(
     recipe = load_mergekit(config)
     options = replace(options, dtype=options.dtype or recipe.output_dtype)
     repairs = replace(repairs, tokenizer=repairs.tokenizer or recipe.tokenizer)
-    base, tasks = _open_model(recipe.base), {task: _open_model(path) for task, path in recipe.models.items()}
+    base, tasks = recipe.base.open(), {task: path.open() for task, path in recipe.models.items()}
     drops = recipe.method.startswith(("dare", "della"))
     prepared = prepare_merge(base, tasks, options, repairs, drops_at_random=drops)
     plan = recipe.plan(list(prepared.inputs.posteriors[0].specs), seed=seed)
@@ -56,7 +64,49 @@ def merge_mergekit(
     return write_merged(prepared, out, rows, [notes], plan.rule, options, advance, started)
 
 
-def _open_model(path: ModelPath) -> Checkpoint:
-    """A folder, or an adapter on the model in it."""
-    folder = open_checkpoint(path.folder)
-    return folder if path.adapter is None else open_checkpoint(path.adapter, folder)
+def export_mergekit(
+    study: Study,
+    point: str | int,
+    file: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Write a point of a run's front as a mergekit configuration of the same merge.
+
+    Args:
+        study: the run.
+        point: its number on the front, or `"chosen"`.
+        file: the YAML file to write.
+        overwrite: replace an existing file.
+        progress: called with short messages.
+
+    Raises:
+        InputError: no such point, or a rule or family that mergekit does not have: export the checkpoint then.
+        CheckpointError: the file exists.
+        StorageError: the disk refused.
+    """
+    target = Path(file).expanduser()
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
+    chosen, fitted = point_of(study, point, progress), fit_run(study, progress)
+    text = mergekit_config(
+        chosen.weights,
+        with_strength(fitted.method.rule, fitted.damping),
+        study.recipe.base,
+        {task: section.checkpoint for task, section in study.recipe.tasks.items()},
+        _dtype_name(study.base),
+        family=study.recipe.posterior.family,
+    )
+    return write_text(target, text)
+
+
+def _dtype_name(base: Checkpoint) -> str:
+    """The dtype of most of the base's parameters."""
+    counts: dict[str, int] = {}
+    for name in base:
+        spec = base.spec(name)
+        if spec.is_mergeable:
+            key = str(spec.dtype).removeprefix("torch.")
+            counts[key] = counts.get(key, 0) + spec.numel
+    return max(counts, key=lambda key: counts[key])

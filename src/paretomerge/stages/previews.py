@@ -17,13 +17,18 @@ from torch import Tensor
 from paretomerge.curvature import Curvatures, FitIsotropic, FitMethod, FitSubspace, fit_curvatures, recentre
 from paretomerge.errors import RecipeError
 from paretomerge.evaluation import SupervisedEvaluator
-from paretomerge.merging import MergeRule, PosteriorMerge, TaskArithmetic, merge, merge_coordinates
+from paretomerge.merging import (
+    MergeRule,
+    PosteriorMerge,
+    TaskArithmetic,
+    collect_inputs,
+    merge,
+    merge_blocks,
+    merge_coordinates,
+)
 from paretomerge.posteriors import Subspace, relative_strength
 from paretomerge.stages.scoring import Progress, silent
-from paretomerge.types import Layout, Ledger, Params, Problem, Split, simplex_grid
-
-RESIDENT = 2**28
-"""Numbers of merged models held at once: one gigabyte in float32."""
+from paretomerge.types import Ledger, Params, Problem, Split, simplex_grid
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,16 @@ def preview_models(
 def merged_models(
     base: Params, method: PreviewMethod, curvatures: Curvatures, strength: float, weights: np.ndarray
 ) -> Iterator[dict[str, Tensor]]:
-    """Merged parameters at each weighting, as many per sweep over the inputs as fit into `RESIDENT` numbers."""
-    batch = max(1, RESIDENT // Layout.of(base).size)
-    rule = replace(method.rule, scale=strength) if isinstance(method.rule, TaskArithmetic) else method.rule
-    posteriors = curvatures.posteriors(strength)
-    for start in range(0, len(weights), batch):
-        yield from merge(posteriors, weights[start : start + batch], rule=rule, base=base)  # type: ignore[misc]
+    """Merged parameters at each weighting, one model after the other: the memory is that of the models kept."""
+    rule = with_strength(method.rule, strength)
+    inputs = collect_inputs(curvatures.posteriors(strength), base=base)
+    for row in weights:
+        yield {name: merged[0] for name, merged in merge_blocks(inputs, row, rule)}
+
+
+def with_strength(rule: MergeRule, strength: float) -> MergeRule:
+    """The rule that merges: the strength of task arithmetic is its scale, of the others the damping of posteriors."""
+    return replace(rule, scale=strength) if isinstance(rule, TaskArithmetic) else rule
 
 
 def choose_strength(

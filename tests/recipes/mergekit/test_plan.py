@@ -130,6 +130,7 @@ def test_every_method_has_its_rule_with_mergekit_s_defaults(method, parameters, 
 def test_settings_that_differ_between_models_are_given_per_task():
     own = ({"weight": 1, "density": 0.5}, {"weight": 1, "density": 1.5})
     assert plan("ties", own=own).rule == merging.Ties(density={"a": 0.5, "b": 1.0})
+    assert plan("ties", {"density": 1.5}).rule == merging.Ties(density=1.0)
 
 
 def test_settings_that_differ_between_tensors_become_patterns():

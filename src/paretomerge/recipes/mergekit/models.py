@@ -197,8 +197,8 @@ def _folder(given: Any, where: str) -> str:
     text = _text(given, where)
     if "@" in text and not text.startswith(SCHEME):
         raise RecipeError(
-            f"{where}: {text!r} names a revision on a hub, which is only fetched as {SCHEME}{text}: write that, or give "
-            "a folder (without '@' in its name)"
+            f"{where}: {text!r} names a revision on a hub, which is only fetched as {SCHEME}{text}: write that, or "
+            "give a folder (without '@' in its name)"
         )
     return text
 

@@ -17,6 +17,8 @@ from paretomerge.merging import ByPattern, MergeRule
 from paretomerge.types import PatternWeights
 
 ELECTING = frozenset({"dare_ties", "della", "breadcrumbs_ties"})
+# Tensor → rule, tensor → weights, warnings.
+Translated = tuple[dict[str, MergeRule], dict[str, tuple[float, ...]], list[str]]
 # mergekit divides by sums of weights only when they are farther from zero than this.
 SMALLEST_TOTAL = 1e-8
 
@@ -72,7 +74,7 @@ class MergekitPlan:
         return dict(zip(self.tasks, row, strict=True))
 
 
-def translate(method: str, values: Mapping[str, Values], seed: int) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+def translate(method: str, values: Mapping[str, Values], seed: int) -> Translated:
     """Rules, weights and warnings of all tensors.
 
     Raises:
@@ -80,7 +82,8 @@ def translate(method: str, values: Mapping[str, Values], seed: int) -> tuple[dic
     """
     if method == "linear":
         return _linear(values)
-    rules, weights, warnings = {}, {}, []
+    rules: dict[str, MergeRule] = {}
+    weights, warnings = {}, []
     for tensor, found in values.items():
         if method == "slerp":
             rules[tensor], weights[tensor] = merging.Slerp(), _slerp_weights(found, tensor)
@@ -90,9 +93,7 @@ def translate(method: str, values: Mapping[str, Values], seed: int) -> tuple[dic
     if any(found.shared.get("int8_mask") for found in values.values()):
         warnings.append("int8_mask has no effect: it saves memory in mergekit and changes no result")
     if method.startswith(("dare", "della")) and any(min(found.of("density")) < 1 for found in values.values()):
-        warnings.append(
-            f"{method} drops elements at random: the draws are not mergekit's, so results agree in distribution only"
-        )
+        warnings.append(f"{method} drops elements at random, and mergekit draws others: results agree in the mean only")
     return rules, weights, warnings
 
 
@@ -123,7 +124,7 @@ def _branches(name: str) -> list[str]:
     return [".".join(parts[:depth]) + "." for depth in range(1, len(parts))]
 
 
-def _linear(values: Mapping[str, Values]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+def _linear(values: Mapping[str, Values]) -> Translated:
     weights = {tensor: _linear_weights(found, tensor) for tensor, found in values.items()}
     # An average everywhere is kept as one: its weights are task weights, of which fronts and cards can speak.
     average = all(found.shared["normalize"] for found in values.values()) and all(
