@@ -256,7 +256,7 @@ def test_a_write_that_the_system_refuses_leaves_nothing(tmp_path):
 
 
 def test_a_disk_known_to_be_too_small_is_refused_before_any_block_is_computed(tmp_path, monkeypatch):
-    monkeypatch.setattr("paretomerge.checkpoints.write.free_bytes", lambda path: 10)
+    monkeypatch.setattr("paretomerge.checkpoints.writer.free_bytes", lambda path: 10)
 
     def blocks():
         raise AssertionError("a block was computed")

@@ -62,7 +62,7 @@ def test_unusable_shares_are_refused():
         RecipeError, match=r"gamma is 1: it is the share of the largest entries that is dropped, in \[0, 1\)"
     ):
         Breadcrumbs(gamma=1.0)
-    with pytest.raises(RecipeError, match="gamma of 'b' is -0.1"):
+    with pytest.raises(RecipeError, match=r"gamma of 'b' is -0\.1"):
         Breadcrumbs(gamma={"a": 0.1, "b": -0.1})
     with pytest.raises(RecipeError, match="density is 0"):
         Breadcrumbs(0.0)

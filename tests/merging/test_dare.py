@@ -27,8 +27,8 @@ def test_merges_are_those_of_the_naive_twin(elect, normalize, rescale):
     rule = Dare({"a": 0.25, "b": 0.5, "c": 0.125}, 0.5, elect, normalize, rescale, seed=5)
     units = [quantised(density) for density in (0.25, 0.5, 0.125)]  # votes of zero stay exact
     deltas = deltas_of(base, finetunes)
-    for delta, task, unit in zip(deltas, finetunes, units, strict=True):
-        delta *= (random_lanes(random_key(5, "w", task), 0, 1200).astype(int) + LANES // 2) % LANES < unit
+    for row, (task, unit) in enumerate(zip(finetunes, units, strict=True)):
+        deltas[row] *= (random_lanes(random_key(5, "w", task), 0, 1200).astype(int) + LANES // 2) % LANES < unit
     factors = [LANES / unit if rescale else 1.0 for unit in units]
     rows = [[1.0, 0.5, 0.25], [-0.5, 2.0, 1.0]]
     for row, found in zip(rows, merged_by(rule, base, finetunes, rows), strict=True):

@@ -109,7 +109,7 @@ def test_choices_are_kept_where_the_finetunes_are_in_memory(resident, monkeypatc
     base, finetunes = eighths((20, 30), 2, 0)
     inputs = collect_inputs({task: {"w": tensor} for task, tensor in finetunes.items()}, base={"w": base})
     if not resident:
-        inputs = inputs.map_params(lambda params: Lazy(params))
+        inputs = inputs.map_params(Lazy)
     expected = merged_by(Della(), base, finetunes, [[1.0, 0.5], [0.5, 2.0]])
     monkeypatch.setattr(della, "_choose", counted)
     state = Della().prepare(inputs)

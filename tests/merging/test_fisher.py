@@ -29,8 +29,8 @@ def test_it_is_the_merge_of_the_posteriors_with_a_prior_too():
 def test_a_checkpoint_alone_is_refused_instead_of_averaged():
     with pytest.raises(
         PosteriorError,
-        match=r"needs a diagonal posterior of every task, 'a' has an isotropic one \(a checkpoint alone counts as that\): "
-        r"fit with the posterior family diagonal \(FitDiagonal\), or give the files",
+        match=r"needs a diagonal posterior of every task, 'a' has an isotropic one \(a checkpoint alone counts as "
+        r"that\): fit with the posterior family diagonal \(FitDiagonal\), or give the files",
     ):
         merge(MEANS, [0.5, 0.5], rule=FisherWeighted())
     with pytest.raises(PosteriorError, match="isotropic"):

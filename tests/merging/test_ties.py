@@ -8,8 +8,8 @@ from tests.merging.naive import combine, deltas_of, eighths, largest, merged_by
 
 from paretomerge.errors import RecipeError, WeightsError
 from paretomerge.merging import Ties, merge
-from paretomerge.merging.magnitudes import TrimByMagnitude
 from paretomerge.merging.base import collect_inputs
+from paretomerge.merging.magnitudes import TrimByMagnitude
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 WEIGHTS = st.sampled_from((-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0))

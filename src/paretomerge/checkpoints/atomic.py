@@ -15,6 +15,8 @@ from uuid import uuid4
 
 from paretomerge.errors import StorageError
 
+ASIDE = ".replaced"  # the suffix of a folder whose name is being taken over
+
 
 @contextlib.contextmanager
 def storage_errors(path: Path, verb: str = "write") -> Iterator[None]:
@@ -42,15 +44,52 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid4().hex[:12]}-{os.getpid()}.partial")
 
 
+def replace_folder(temporary: Path, target: Path) -> None:
+    """Give a complete folder the name of one that is there, which is removed; both are in one folder.
+
+    There is no one step for it: what was there is moved aside first, and back if the second step fails. A process
+    that is killed between the two leaves nothing under the name; `remove_abandoned` then puts it back.
+    """
+    aside = temporary_beside(target).with_suffix(ASIDE)
+    os.rename(target, aside)
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        os.rename(aside, target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def remove_abandoned(path: Path) -> None:
-    """Remove the temporary folders of `path` that a process left behind when it was killed.
+    """Clean up what a process left beside `path` when it was killed: temporary folders, and what it moved aside.
 
     Its number is part of the name: what belongs to a process that is still running stays.
     """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        owner = left.name.removesuffix(".partial").rsplit("-", 1)[-1]
-        if left.is_dir() and owner.isdigit() and not _is_running(int(owner)):
+    for left in _left_beside(path, ASIDE):
+        if path.exists():
             shutil.rmtree(left, ignore_errors=True)
+        else:
+            os.rename(left, path)
+    for left in _left_beside(path, ".partial"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _left_beside(path: Path, suffix: str) -> list[Path]:
+    """Folders of processes that are gone."""
+    found = []
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{suffix}"):
+        owner = left.name.removesuffix(suffix).rsplit("-", 1)[-1]
+        if left.is_dir() and owner.isdigit() and not _is_running(int(owner)):
+            found.append(left)
+    return found
+
+
+def make_folders(path: Path) -> list[Path]:
+    """Make a folder and those above it; returns the ones that were not there, innermost first."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def _is_running(process: int) -> bool:

@@ -10,6 +10,8 @@ import threading
 import torch
 from torch import Tensor
 
+from paretomerge.errors import StorageError
+
 SMALL = 1 << 20
 """Buffers below this size are not kept: allocating them is cheap."""
 
@@ -36,6 +38,9 @@ class BufferPool:
         """A buffer of at least `count` bytes, uint8; waits until the budget allows it, unless told not to.
 
         `None` after `close`. Without waiting the budget may be exceeded.
+
+        Raises:
+            StorageError: the machine has no such memory.
         """
         with self._changed:
             while wait and not self._closed and self._in_use and self._in_use + count > self.budget:
@@ -69,7 +74,15 @@ class BufferPool:
         else:
             while self._free and self._held + count > self.budget:
                 self._held -= len(self._free.pop(0))
-            chosen = torch.empty(max(count, 1), dtype=torch.uint8, pin_memory=self._pinned)
+            chosen = self._new(max(count, 1))
             self._held += len(chosen)
         self._in_use += len(chosen)
         return chosen
+
+    def _new(self, count: int) -> Tensor:
+        try:
+            return torch.empty(count, dtype=torch.uint8, pin_memory=self._pinned)
+        except (RuntimeError, MemoryError) as error:
+            raise StorageError(
+                f"no memory for a tensor of {count / 1e9:.2f} GB: free some, or merge fewer models at a time"
+            ) from error

@@ -99,7 +99,7 @@ class Prefetch:
             while not mine and item.state == "reading":
                 self._changed.wait()
         if mine:
-            self._read(item, wait=False)
+            self._read_here(item)
         if item.error is not None:
             raise item.error
         assert item.tensor is not None
@@ -120,7 +120,10 @@ class Prefetch:
                 if item is None:
                     return
                 item.state = "waiting"
-            buffer = self._pool.take(item.nbytes)
+            try:
+                buffer = self._pool.take(item.nbytes)
+            except StorageError:  # no memory: whoever asks for the tensor takes it from here, and may find some
+                return
             with self._changed:
                 mine = item.state == "waiting"
                 if mine and buffer is not None:
@@ -131,12 +134,17 @@ class Prefetch:
                 continue
             self._read_into(item, buffer)
 
-    def _read(self, item: _Item, wait: bool) -> None:
-        buffer = self._pool.take(item.nbytes, wait)
-        if buffer is None:
-            item.error = StorageError("reading was stopped")
+    def _read_here(self, item: _Item) -> None:
+        try:
+            buffer = self._pool.take(item.nbytes, wait=False)
+            error = StorageError(f"{item.name!r} was asked for after reading was stopped")
+        except StorageError as refused:
+            buffer, error = None, refused
+        if buffer is not None:
+            self._read_into(item, buffer)
             return
-        self._read_into(item, buffer)
+        with self._changed:
+            item.error, item.state = error, "ready"
 
     def _read_into(self, item: _Item, buffer: Tensor) -> None:
         try:

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from paretomerge.arithmetic import round_into
 from paretomerge.checkpoints.atomic import storage_errors
-from paretomerge.checkpoints.byte_ranges import read_range
-from paretomerge.checkpoints.safetensors_files import SafetensorsFile, open_safetensors
-from paretomerge.checkpoints.shards import Shard
+from paretomerge.checkpoints.byte_ranges import Stamp, read_range, stamp_of
+from paretomerge.checkpoints.shards import Shard, nbytes_of
 from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import TensorSpec
 
@@ -83,14 +83,21 @@ class TensorWriter:
             StorageError: the disk gives back something else.
         """
         for shard in self._shards:
-            file = open_safetensors(self._folder / shard.file)
-            for name in shard.starts:
-                same = name in file.entries and file.spec(name) == self._specs[name]
-                if not same or _checksum(file, name) != self.checksums[name]:
-                    raise StorageError(
-                        f"{self._target}: {name!r} was read back from {shard.file} with other values than written: "
-                        "the disk or its memory is failing; nothing was kept. Write to another disk"
-                    )
+            path, length = self._folder / shard.file, len(shard.header)
+            with storage_errors(self._target, "read"), path.open("rb") as handle:
+                stamp = stamp_of(handle)
+                same = handle.read(length) == shard.header and stamp[2] == shard.nbytes
+            self._require_same(same, "the header", shard.file)
+            for name, start in shard.starts.items():
+                found = _checksum(path, stamp, start, nbytes_of(self._specs[name]), name)
+                self._require_same(found == self.checksums[name], repr(name), shard.file)
+
+    def _require_same(self, same: bool, what: str, file: str) -> None:
+        if not same:
+            raise StorageError(
+                f"{self._target}: {what} was read back from {file} with other values than written: the disk or its "
+                "memory is failing; nothing was kept. Write to another disk"
+            )
 
     def close(self) -> None:
         """Close what is still open after a failure; its content is about to be removed."""
@@ -121,12 +128,11 @@ def _write_all(handle: FileIO, values: memoryview) -> None:
         written += handle.write(values[written:])
 
 
-def _checksum(file: SafetensorsFile, name: str) -> int:
-    entry, checksum = file.entries[name], 0
-    buffer = torch.empty(min(PIECE, entry.nbytes), dtype=torch.uint8)
-    for start in range(0, entry.nbytes, PIECE):
-        count = min(PIECE, entry.nbytes - start)
-        piece = read_range(file.path, file.stamp, entry.start + start, count, buffer, name)
+def _checksum(path: Path, stamp: Stamp, start: int, nbytes: int, name: str) -> int:
+    checksum = 0
+    buffer = torch.empty(min(PIECE, nbytes), dtype=torch.uint8)
+    for reached in range(0, nbytes, PIECE):
+        piece = read_range(path, stamp, start + reached, min(PIECE, nbytes - reached), buffer, name)
         checksum = zlib.crc32(piece.numpy().data, checksum)
     return checksum
 
@@ -144,7 +150,8 @@ def convert(name: str, tensor: Tensor, spec: TensorSpec) -> Tensor:
             f"the block {name!r} is {tensor.dtype}, but {spec.dtype} was planned: rounding it would lose values; "
             "copy counters and masks from the base instead of merging them"
         )
-    converted = tensor.detach().to(spec.dtype)
+    converted = torch.empty(spec.shape, dtype=spec.dtype, device=tensor.device)
+    round_into(converted, tensor.detach())
     if _overflows(tensor, converted):
         raise CheckpointError(
             f"{name!r} holds values up to {tensor.detach().abs().max().item():.4g}, more than {spec.dtype} can hold: "

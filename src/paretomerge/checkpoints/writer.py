@@ -23,14 +23,16 @@ from torch import Tensor
 
 from paretomerge.checkpoints.atomic import (
     free_bytes,
+    make_folders,
     remove_abandoned,
+    replace_folder,
     storage_errors,
     sync_file,
     sync_folder,
     temporary_beside,
 )
 from paretomerge.checkpoints.open import MANIFEST, WEIGHT_FILES
-from paretomerge.checkpoints.shards import INDEX, Shard, index_of, plan_file, plan_shards
+from paretomerge.checkpoints.shards import INDEX, Shard, index_of, plan_file, plan_shards, require_writable
 from paretomerge.checkpoints.tensor_writer import TensorWriter
 from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import Params, TensorSpec, spec_of
@@ -70,6 +72,7 @@ class CheckpointWriter:
     ) -> None:
         """Plan and check; nothing is written before the `with` block is entered."""
         self.target = Path(directory).expanduser().absolute()
+        self._overwrite = overwrite
         self._replaced = _require_free_target(self.target, overwrite)
         self._shards = plan_shards(specs, {"format": "pt", **_as_text(metadata)}, max_shard_bytes)
         self._texts = dict(texts or {})
@@ -78,15 +81,21 @@ class CheckpointWriter:
         self._copies = _plan_copies(side_files, self._texts, self._shards)
         self._temporary = temporary_beside(self.target)
         self._further: dict[str, int] = {}
+        self._made: list[Path] = []
         self._tensors = TensorWriter(self._temporary, specs, self._shards, self.target)
 
     def __enter__(self) -> Self:
-        """Make the temporary folder; one that a killed process left behind is removed first."""
-        with storage_errors(self.target):
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(self.target)
-            _require_space(self.target, self._shards, self._copies)
-            self._temporary.mkdir()
+        """Make the temporary folder; what a killed process left behind is cleaned up first."""
+        try:
+            with storage_errors(self.target):
+                self._made = make_folders(self.target.parent)
+                remove_abandoned(self.target)
+                self._replaced = _require_free_target(self.target, self._overwrite)  # it may have been put back
+                self.require_space(self.nbytes)
+                self._temporary.mkdir()
+        except BaseException:
+            self._remove()
+            raise
         return self
 
     def __exit__(
@@ -94,7 +103,27 @@ class CheckpointWriter:
     ) -> None:
         """Remove what was not committed."""
         self._tensors.close()
+        self._remove()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the planned weight files and the side files."""
+        return sum(shard.nbytes for shard in self._shards) + sum(file.stat().st_size for file in self._copies.values())
+
+    def require_space(self, needed: int) -> None:
+        """Raise `StorageError` if this many bytes do not fit on the disk of the target."""
+        free = free_bytes(self.target.parent)
+        if needed > free:
+            raise StorageError(
+                f"cannot write {self.target}: {needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free: make "
+                "room, or choose another disk"
+            )
+
+    def _remove(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # it is in use, as after a commit
+                folder.rmdir()
 
     def write(self, name: str, tensor: Tensor) -> None:
         """Write one tensor, converted to the dtype of its spec; each once, in any order.
@@ -113,15 +142,18 @@ class CheckpointWriter:
             params: the tensors; read one after the other.
 
         Raises:
-            CheckpointError: a name that leaves the folder.
+            CheckpointError: a name that leaves the folder or is taken, or no tensors.
             StorageError: the disk refused.
         """
+        _require_inside(name)
         path = self._temporary / name
-        if not path.resolve().is_relative_to(self._temporary.resolve()) or path.suffix != ".safetensors":
-            raise CheckpointError(f"{name!r} is not the name of a .safetensors file inside the folder")
-        with storage_errors(self.target):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        taken = {*self._further, *(shard.file for shard in self._shards)}
+        if path in {self._temporary / other for other in taken}:
+            raise CheckpointError(f"{name!r} is the name of a file of this checkpoint already: choose another")
         specs = {tensor: spec_of(params, tensor) for tensor in params}
+        require_writable(specs)
+        with storage_errors(self.target):
+            folders = make_folders(path.parent)
         tensors = TensorWriter(path.parent, specs, (plan_file(path.name, specs, {"format": "pt"}),), self.target)
         try:
             for tensor in params:
@@ -130,7 +162,11 @@ class CheckpointWriter:
             tensors.verify()
         finally:
             tensors.close()
-        self._further[name] = path.stat().st_size
+        with storage_errors(self.target):
+            for folder in folders:
+                sync_folder(folder)
+            sync_folder(path.parent)
+            self._further[name] = path.stat().st_size
 
     def commit(self, manifest: Mapping[str, object] | None = None) -> Path:
         """Verify, complete, and give the folder its name.
@@ -154,7 +190,11 @@ class CheckpointWriter:
                 (self._temporary / name).write_text(text, encoding="utf-8")
                 sync_file(self._temporary / name)
             sync_folder(self._temporary)
-            _move_into_place(self._temporary, self.target, self._replaced)
+            if self._replaced:
+                replace_folder(self._temporary, self.target)
+            else:
+                os.rename(self._temporary, self.target)
+                sync_folder(self.target.parent)
         return self.target
 
 
@@ -197,14 +237,10 @@ def _plan_copies(side_files: Iterable[Path], texts: Mapping[str, str], shards: t
     return copies
 
 
-def _require_space(target: Path, shards: tuple[Shard, ...], copies: Mapping[str, Path]) -> None:
-    needed = sum(shard.nbytes for shard in shards) + sum(file.stat().st_size for file in copies.values())
-    free = free_bytes(target.parent)
-    if needed > free:
-        raise StorageError(
-            f"cannot write {target}: {needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free: make room, or "
-            "choose another disk"
-        )
+def _require_inside(name: str) -> None:
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors" or not path.stem.strip("."):
+        raise CheckpointError(f"{name!r} is not the name of a .safetensors file inside the folder")
 
 
 def _manifest_text(manifest: Mapping[str, object] | None, shards: tuple[Shard, ...], further: Mapping[str, int]) -> str:
@@ -232,19 +268,3 @@ def _as_text(metadata: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(key, str) or not isinstance(value, str):
             raise CheckpointError(f"metadata must be text to text, got {key!r}: {value!r}")
     return dict(metadata or {})
-
-
-def _move_into_place(temporary: Path, target: Path, replaced: bool) -> None:
-    if not replaced:
-        os.rename(temporary, target)
-        sync_folder(target.parent)
-        return
-    old = temporary_beside(target)
-    os.rename(target, old)
-    try:
-        os.rename(temporary, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)

@@ -19,11 +19,21 @@ from typing import Any
 
 import yaml
 
-from paretomerge import merging
 from paretomerge.checkpoints.hub import SCHEME
 from paretomerge.checkpoints.writer import tool_version
 from paretomerge.errors import InputError, WeightsError
-from paretomerge.merging import MergeRule
+from paretomerge.merging import (
+    Averaging,
+    Breadcrumbs,
+    Dare,
+    Della,
+    MergeRule,
+    PosteriorMerge,
+    Slerp,
+    TaskArithmetic,
+    Ties,
+    WeightedSum,
+)
 from paretomerge.merging.per_task import for_tasks
 from paretomerge.types import require_tasks
 
@@ -75,11 +85,11 @@ def mergekit_config(
 def _content(
     weights: Mapping[str, float], rule: MergeRule, base: str, tasks: Mapping[str, str], family: str | None
 ) -> dict[str, Any]:
-    if isinstance(rule, merging.Averaging) or (isinstance(rule, merging.PosteriorMerge) and family == "isotropic"):
+    if isinstance(rule, Averaging) or (isinstance(rule, PosteriorMerge) and family == "isotropic"):
         return _linear(weights, base, tasks, normalize=True)
-    if isinstance(rule, merging.WeightedSum):
+    if isinstance(rule, WeightedSum):
         return _linear(weights, base, tasks, normalize=False)
-    if isinstance(rule, merging.Slerp):
+    if isinstance(rule, Slerp):
         return _slerp(weights, tasks)
     method, own = _method(rule)
     settings: Any = rule
@@ -96,15 +106,15 @@ def _content(
 
 def _method(rule: MergeRule) -> tuple[str, tuple[str, ...]]:
     """The merge method of a rule on task vectors, and its parameters per model."""
-    if isinstance(rule, merging.TaskArithmetic):
+    if isinstance(rule, TaskArithmetic):
         return "task_arithmetic", ()
-    if isinstance(rule, merging.Ties):
+    if isinstance(rule, Ties):
         return "ties", ("density",)
-    if isinstance(rule, merging.Dare):
+    if isinstance(rule, Dare):
         return "dare_ties" if rule.elect_signs else "dare_linear", ("density",)
-    if isinstance(rule, merging.Della):
+    if isinstance(rule, Della):
         return "della" if rule.elect_signs else "della_linear", ("density", "epsilon")
-    if isinstance(rule, merging.Breadcrumbs):
+    if isinstance(rule, Breadcrumbs):
         return "breadcrumbs_ties" if rule.elect_signs else "breadcrumbs", ("density", "gamma")
     raise InputError(
         f"{type(rule).__name__} has no counterpart in mergekit, which knows no posteriors and no patterns of rules: "

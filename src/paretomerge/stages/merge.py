@@ -93,11 +93,13 @@ def write_merged(
     outs = [folder] if len(notes) == 1 else [folder / str(number) for number in range(1, len(notes) + 1)]
     with ExitStack() as stack:
         writers = [stack.enter_context(prepared.writer(path, options)) for path in outs]
+        writers[0].require_space(sum(writer.nbytes + prepared.private_nbytes for writer in writers))
         stream_merge(prepared.inputs, rows, rule, writers, prepared.specs, options.device, advance)
-        prepared.require_unchanged()
-        for writer, note in zip(writers, notes, strict=True):
+        for writer in writers:
             for task, own in prepared.private.items():
                 writer.add_file(f"private/{task}.safetensors", own)
+        prepared.require_unchanged()
+        for writer, note in zip(writers, notes, strict=True):
             writer.commit({**prepared.manifest(rule), **{key: value for key, value in note.items() if value}})
     return MergeSummary(
         tuple(str(path) for path in outs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -97,10 +97,19 @@ class PreparedMerge:
             overwrite=options.overwrite,
         )
 
+    @property
+    def private_nbytes(self) -> int:
+        """Bytes of the tensors that are kept per task."""
+        specs = (own.spec(name) for own in self.private.values() for name in own)
+        return sum(spec.numel * spec.dtype.itemsize for spec in specs)
+
     def require_unchanged(self) -> None:
         """Raise `StorageError` if a file was written to while it was read."""
-        for checkpoint in self.checkpoints:
-            checkpoint.require_unchanged()
+        read: list[Params] = [*self.checkpoints, *self.private.values()]
+        self.inputs.map_params(lambda params: read.append(params) or params)  # type: ignore[func-returns-value]
+        for params in read:
+            if isinstance(params, Checkpoint):
+                params.require_unchanged()
 
     def manifest(self, rule: MergeRule) -> dict[str, object]:
         """What is remembered of how a checkpoint was made."""
@@ -143,6 +152,7 @@ def prepare_merge(
             check_values=levels[options.check],
             drops_at_random=drops_at_random,
         ).raise_if_bad()
+        _require_file_names(repaired.private)
         warnings = tuple(str(finding) for finding in found.warnings)
         members = dict(repaired.trunks())
     inputs = collect_inputs(members, base=repaired.base, accumulate=DTYPES.get(options.accumulate or ""))
@@ -158,6 +168,15 @@ def prepare_merge(
         repaired.private,
         warnings,
     )
+
+
+def _require_file_names(tasks: Iterable[str]) -> None:
+    for task in tasks:
+        if not task.strip(".") or set(task) & set("/\\\0"):
+            raise InputError(
+                f"the task {task!r} cannot be a file name, and its private tensors are written to "
+                "private/<task>.safetensors: give it another name"
+            )
 
 
 def _source_name(source: Source) -> str:

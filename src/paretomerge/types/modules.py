@@ -45,7 +45,7 @@ def tied_names(module: nn.Module) -> frozenset[str]:
 
 
 def require_fits(params: Mapping[str, Tensor] | Mapping[str, TensorSpec], module: nn.Module) -> None:
-    """Raise `AlignmentError` unless `params` (tensors, or their specs) hold every parameter of `module`, of its shape, and nothing else."""
+    """Raise `AlignmentError` unless `params`, tensors or specs, are every parameter of `module` in its shape."""
     state, trainable = module.state_dict(), dict(module.named_parameters())
     missing = [name for name in trainable if name not in params]
     unknown = [name for name in params if name not in state]

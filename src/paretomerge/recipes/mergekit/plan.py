@@ -11,9 +11,19 @@ from dataclasses import dataclass
 from glob import escape
 from typing import Any
 
-from paretomerge import merging
 from paretomerge.errors import RecipeError
-from paretomerge.merging import ByPattern, MergeRule
+from paretomerge.merging import (
+    Averaging,
+    Breadcrumbs,
+    ByPattern,
+    Dare,
+    Della,
+    MergeRule,
+    Slerp,
+    TaskArithmetic,
+    Ties,
+    WeightedSum,
+)
 from paretomerge.types import PatternWeights
 
 ELECTING = frozenset({"dare_ties", "della", "breadcrumbs_ties"})
@@ -86,7 +96,7 @@ def translate(method: str, values: Mapping[str, Values], seed: int) -> Translate
     weights, warnings = {}, []
     for tensor, found in values.items():
         if method == "slerp":
-            rules[tensor], weights[tensor] = merging.Slerp(), _slerp_weights(found, tensor)
+            rules[tensor], weights[tensor] = Slerp(), _slerp_weights(found, tensor)
         else:
             rules[tensor] = _task_arithmetic(method, found, tensor, seed)
             weights[tensor] = tuple(found.of("weight"))
@@ -130,7 +140,7 @@ def _linear(values: Mapping[str, Values]) -> Translated:
     average = all(found.shared["normalize"] for found in values.values()) and all(
         weight >= 0 for row in weights.values() for weight in row
     )
-    rule: MergeRule = merging.Averaging() if average else merging.WeightedSum()
+    rule: MergeRule = Averaging() if average else WeightedSum()
     return dict.fromkeys(values, rule), weights, []
 
 
@@ -159,18 +169,18 @@ def _task_arithmetic(method: str, found: Values, tensor: str, seed: int) -> Merg
     if method not in ELECTING and method != "ties":
         normalize = normalize and abs(sum(found.of("weight"))) >= SMALLEST_TOTAL
     if method == "task_arithmetic":
-        return merging.TaskArithmetic(scale=scale, normalize=normalize)
+        return TaskArithmetic(scale=scale, normalize=normalize)
     density = _density(found, tensor)
     if method == "ties":
         _require_no_rescale(method, found)
-        return merging.Ties(density=density, scale=scale, normalize=normalize)
+        return Ties(density=density, scale=scale, normalize=normalize)
     settings = {"density": density, "scale": scale, "elect_signs": method in ELECTING, "normalize": normalize}
     if method.startswith("breadcrumbs"):
         _require_no_rescale(method, found)
-        return merging.Breadcrumbs(gamma=found.compact("gamma"), **settings)
+        return Breadcrumbs(gamma=found.compact("gamma"), **settings)
     if method.startswith("della"):
-        return merging.Della(epsilon=found.compact("epsilon"), rescale=rescale, seed=seed, **settings)
-    return merging.Dare(rescale=rescale, seed=seed, **settings)
+        return Della(epsilon=found.compact("epsilon"), rescale=rescale, seed=seed, **settings)
+    return Dare(rescale=rescale, seed=seed, **settings)
 
 
 def _density(found: Values, tensor: str) -> Any:
