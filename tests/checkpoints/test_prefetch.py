@@ -172,7 +172,7 @@ def shared(disk, checkpoint, tied):
         # released, it is read again without reading ahead
         assert torch.equal(other["w6"], disk.tensors["w5"])
         assert disk.reads["w5"] == 2
-        assert prefetch._pool._in_use == 0
+        until(lambda: prefetch._pool._in_use == 0)  # a reader at work gives its buffer back itself
 
 
 def test_only_wanted_names_are_read():
@@ -247,7 +247,7 @@ def test_an_error_of_a_source_reaches_whoever_asks_for_that_tensor(error, kind, 
             assert torch.equal(held["w4"], disk.tensors["w4"])
             for name in NAMES:
                 prefetch.release(name)
-            assert prefetch._pool._in_use == 0
+            until(lambda: prefetch._pool._in_use == 0)  # a reader at work gives its buffer back itself
             raise KeyError("and leaving with an error stops the threads")
 
     with pytest.raises(KeyError):

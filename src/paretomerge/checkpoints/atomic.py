@@ -54,8 +54,9 @@ def replace_folder(temporary: Path, target: Path) -> None:
     os.rename(target, aside)
     try:
         os.rename(temporary, target)
-    except OSError:
-        os.rename(aside, target)
+    except BaseException:
+        if not target.exists():
+            os.rename(aside, target)
         raise
     sync_folder(target.parent)
     shutil.rmtree(aside, ignore_errors=True)

@@ -42,6 +42,7 @@ class Prefetch:
         self._by_name: dict[str, list[_Item]] = {}
         self._queue: Iterator[_Item] = iter(())
         self._changed = threading.Condition()
+        self._taking = threading.Lock()
         self._stopped = False
         self._threads = [threading.Thread(target=self._read_ahead, daemon=True) for _ in range(threads)]
 
@@ -115,15 +116,14 @@ class Prefetch:
 
     def _read_ahead(self) -> None:
         while not self._stopped:
-            with self._changed:
-                item = next((item for item in self._queue if item.state == "planned"), None)
+            with self._taking:  # one reader after the other, so that memory goes to what is needed first
+                item = self._next()
                 if item is None:
                     return
-                item.state = "waiting"
-            try:
-                buffer = self._pool.take(item.nbytes)
-            except StorageError:  # no memory: whoever asks for the tensor takes it from here, and may find some
-                return
+                try:
+                    buffer = self._pool.take(item.nbytes)
+                except StorageError:  # no memory: whoever asks for the tensor tries again, and is told
+                    return
             with self._changed:
                 mine = item.state == "waiting"
                 if mine and buffer is not None:
@@ -133,6 +133,13 @@ class Prefetch:
                     self._pool.give_back(buffer)
                 continue
             self._read_into(item, buffer)
+
+    def _next(self) -> _Item | None:
+        with self._changed:
+            item = next((item for item in self._queue if item.state == "planned"), None)
+            if item is not None:
+                item.state = "waiting"
+            return item
 
     def _read_here(self, item: _Item) -> None:
         try:

@@ -163,9 +163,8 @@ class CheckpointWriter:
         finally:
             tensors.close()
         with storage_errors(self.target):
-            for folder in folders:
+            for folder in dict.fromkeys((path.parent, *(made.parent for made in folders))):
                 sync_folder(folder)
-            sync_folder(path.parent)
             self._further[name] = path.stat().st_size
 
     def commit(self, manifest: Mapping[str, object] | None = None) -> Path:
@@ -186,7 +185,6 @@ class CheckpointWriter:
                 shutil.copyfile(file, self._temporary / name)
                 sync_file(self._temporary / name)
             for name, text in {**self._texts, MANIFEST: closing}.items():
-                (self._temporary / name).parent.mkdir(exist_ok=True)
                 (self._temporary / name).write_text(text, encoding="utf-8")
                 sync_file(self._temporary / name)
             sync_folder(self._temporary)
