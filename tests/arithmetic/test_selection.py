@@ -74,6 +74,7 @@ def test_what_is_above_a_boundary_is_what_a_stable_sort_keeps(
     wanted = [Wanted(int(share * size), front) for share in shares]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles, "TILE", tile)
+        patch.setattr(tiles, "SERIAL", 0)
         patch.setattr(selection, "SMALL", 1000 if small else 20)
         patch.setattr(selection, "DEVIATIONS", deviations)
         found, others = find_boundaries(origin, [tensor, other], [wanted, wanted[:1]], dtype)
@@ -139,6 +140,7 @@ def test_a_sample_visits_every_column():
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(threads, monkeypatch):
     monkeypatch.setattr(tiles, "TILE", 1 << 12)
+    monkeypatch.setattr(tiles, "SERIAL", 0)
     origin, tensor = differences("bfloat16", 100_001, 3)
     wanted = [[Wanted(k, front) for k in (1, 20_000, 99_000) for front in (True, False)]]
     expected = find_boundaries(origin, [tensor], wanted, torch.float32)

@@ -33,6 +33,7 @@ def threads(count: int) -> Iterator[None]:
 def small_tiles() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles, "TILE", SMALL)
+        patch.setattr(tiles, "SERIAL", 0)
         yield
 
 
@@ -285,6 +286,7 @@ FORKED = """
 import os, sys, torch
 from paretomerge.arithmetic import sweep, tiles, weighted_sum
 tiles.TILE = 8
+tiles.SERIAL = 0
 torch.set_num_threads(2)
 
 def run():

@@ -50,6 +50,7 @@ def test_fitting_finetunes_have_no_findings():
 def test_statistics_equal_those_of_the_whole_vectors(monkeypatch, tile, run):
     monkeypatch.setattr(task_vectors, "TILE", tile)
     monkeypatch.setattr(tiles, "TILE", tile)
+    monkeypatch.setattr(tiles, "SERIAL", 0)
     monkeypatch.setattr(task_vectors, "RUN", run)
     tunes = {"a": finetune(BASE, 1), "b": finetune(BASE, 2)}
     alignment = align(BASE, tunes)
@@ -381,6 +382,7 @@ def test_a_difference_whose_square_vanishes_is_seen():
 def test_a_difference_in_the_last_element_is_seen(monkeypatch):
     monkeypatch.setattr(task_vectors, "TILE", 16)
     monkeypatch.setattr(tiles, "TILE", 16)
+    monkeypatch.setattr(tiles, "SERIAL", 0)
     base, first = {"w": torch.zeros(50, 2)}, {"w": torch.ones(50, 2)}
     second = {"w": torch.ones(50, 2)}
     second["w"][-1, -1] += 1e-6

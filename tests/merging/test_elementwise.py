@@ -83,6 +83,7 @@ def test_the_fast_and_the_general_path_agree(magnitude):
 
 def test_one_bad_element_sends_only_its_tile_the_general_way(monkeypatch):
     monkeypatch.setattr(tiles, "TILE", 4)
+    monkeypatch.setattr(tiles, "SERIAL", 0)
     precisions = [torch.tensor([1.0] * 4 + [0.0] + [1.0] * 7), torch.tensor([3.0] * 4 + [0.0] + [3.0] * 7)]
     means = [torch.zeros(12), torch.ones(12)]
     out, counted = merged_by(precisions, means, [[0.5, 0.5]])

@@ -184,6 +184,7 @@ def test_nothing_the_size_of_the_model_is_allocated(dtype, monkeypatch):
     from paretomerge.arithmetic import tiles
 
     monkeypatch.setattr(tiles, "TILE", 1 << 10)
+    monkeypatch.setattr(tiles, "SERIAL", 0)
     tasks = {task: {"weight": torch.randn(1000, 1000).to(dtype)} for task in "ab"}
     precise = {t: Diagonal(p, {"weight": torch.rand(1000, 1000) + 0.1}) for t, p in tasks.items()}
     model = nn.Linear(1000, 1000, bias=False).to(dtype)

@@ -62,6 +62,7 @@ def test_tiles_and_threads_change_no_bit(rule, tile, threads, monkeypatch):
     base, finetunes = random_models((30, 41))
     expected = merged_by(rule, base, finetunes, ROWS)
     monkeypatch.setattr(tiles, "TILE", tile)
+    monkeypatch.setattr(tiles, "SERIAL", 0)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

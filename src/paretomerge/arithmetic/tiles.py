@@ -27,6 +27,9 @@ TILE = 1 << 17
 """Elements of a tile: half a megabyte in float32. Smaller tiles fit into a core's own cache, but the calls then cost
 more than they save; larger ones leave the cache."""
 
+SERIAL = 1 << 15
+"""Elements up to which PyTorch itself uses one thread: a tensor that small is not worth handing to another."""
+
 Returned = TypeVar("Returned")
 
 Combine = Callable[[Sequence[Tensor], Tensor, int], None]
@@ -64,7 +67,10 @@ def sweep(
             combine(tiles, target, start)
             lanes.store(target, start, stop)
 
-    run_in_parallel(run, range(len(starts)))
+    if size > SERIAL and flat[0].device.type == "cpu":
+        run_in_parallel(run, range(len(starts)))
+    else:
+        run(range(len(starts)))
     if out is not None and rows is not None and rows.data_ptr() != out.data_ptr():
         out.detach().copy_(rows.view(out.shape))
 
@@ -113,12 +119,14 @@ class _Lanes:
 
 
 def run_in_parallel(run: Callable[[range], None], numbers: range) -> None:
-    """`run` on contiguous parts of `numbers`, one part per thread; in this thread where there is little to do.
+    """`run` on contiguous parts of `numbers`, one part per thread; in this thread if PyTorch is to use one only.
+
+    A single part goes to such a thread too: it runs its operations alone, where this one would share each of them.
 
     An error in one part is raised when no thread is at work any more.
     """
     threads = min(torch.get_num_threads(), len(numbers))
-    if threads < 2:
+    if torch.get_num_threads() < 2 or not threads:
         run(numbers)
         return
     pool = _pool(torch.get_num_threads())

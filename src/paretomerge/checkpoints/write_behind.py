@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from paretomerge.arithmetic import extremes
 from paretomerge.checkpoints.buffer_pool import BufferPool
 from paretomerge.checkpoints.writer import CheckpointWriter
 from paretomerge.errors import CheckpointError
@@ -138,10 +139,7 @@ class WriteBehind(Mapping[str, Tensor]):
 
 def require_finite_output(name: str, merged: Tensor) -> None:
     """Raise `CheckpointError` if a merged tensor has NaN or infinite entries."""
-    if not merged.is_floating_point() or not merged.numel():
-        return
-    low, high = merged.aminmax()  # a NaN anywhere comes through in both
-    if bool(torch.isfinite(low) & torch.isfinite(high)):
+    if not merged.is_floating_point() or bool(torch.isfinite(extremes(merged)).all()):
         return
     if merged.dtype == torch.float16 and not bool(torch.isnan(merged).any()):
         raise CheckpointError(

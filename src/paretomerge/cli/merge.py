@@ -59,8 +59,9 @@ def command(
         ),
     ] = None,
     rule: Annotated[
-        str, typer.Option("--rule", help="posterior, averaging, task_arithmetic, slerp, ties, dare, della, …")
-    ] = "posterior",
+        str | None,
+        typer.Option("--rule", help="posterior (the default), averaging, task_arithmetic, slerp, ties, dare, della, …"),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the rule, such as density=0.3. Repeatable."),
@@ -108,8 +109,8 @@ def command(
             progress(f"{done >> 20} of {total >> 20} MiB")
 
         if mergekit is not None:
-            if base or task or weights or weights_for or setting:
-                raise InputError("--mergekit brings base, tasks, weights and settings: leave the other options out")
+            if base or task or weights or weights_for or rule or setting:
+                raise InputError("--mergekit brings base, tasks, weights, rule and settings: leave those options out")
             summary = merge_mergekit(out, mergekit, options, repairs, advance=advance)
         else:
             if base is None or not task or not weights:
@@ -120,7 +121,7 @@ def command(
                 base,
                 parse_tasks(task),
                 many[0] if len(many) == 1 else many,
-                method("rule", rule, parse_settings(setting or [], "--set")),
+                method("rule", rule or "posterior", parse_settings(setting or [], "--set")),
                 options,
                 repairs,
                 weights_for=_by_pattern(weights_for or []),

@@ -24,6 +24,7 @@ BaseOption = Annotated[str, typer.Option("--base", metavar="DIR", help="The pret
 TaskOption = Annotated[
     list[str], typer.Option("--task", metavar="NAME=DIR", help="A finetuned checkpoint; repeat for each task.")
 ]
+_EXPONENT = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\s*")
 _MAX_DISTANCE = typer.Option(
     "--max-distance",
     help="Refuse a finetune whose distance from the base, relative to the base's norm, is larger: "
@@ -133,7 +134,8 @@ def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
         if key in found:
             raise InputError(f"{option} {key!r} is given twice")
         try:
-            found[key] = yaml.safe_load(value)
+            # YAML 1.1, which PyYAML reads, takes 1e-3 for text
+            found[key] = float(value) if _EXPONENT.fullmatch(value) else yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise InputError(f"{option} {pair!r}: {value!r} cannot be read") from error
     return found

@@ -8,9 +8,9 @@ from paretomerge.merging.coordinates import merge_coordinates
 from paretomerge.merging.dare import Dare
 from paretomerge.merging.della import Della
 from paretomerge.merging.fisher import FisherWeighted
-from paretomerge.merging.merge import NewTensors, merge, merge_blocks, merge_into
+from paretomerge.merging.merge import NewTensors, merge, merge_blocks
 from paretomerge.merging.posterior import PosteriorMerge
-from paretomerge.merging.resident import ResidentMerge
+from paretomerge.merging.resident import ResidentMerge, merge_into
 from paretomerge.merging.slerp import Slerp
 from paretomerge.merging.task_arithmetic import TaskArithmetic
 from paretomerge.merging.ties import Ties

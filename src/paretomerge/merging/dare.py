@@ -49,6 +49,7 @@ class Dare:
     seed: int = 0
 
     domain: ClassVar[Domain] = "coefficients"
+    drops_at_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the densities."""

@@ -62,6 +62,7 @@ class Della:
     seed: int = 0
 
     domain: ClassVar[Domain] = "coefficients"
+    drops_at_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the probabilities."""

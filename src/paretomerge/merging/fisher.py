@@ -27,6 +27,7 @@ class FisherWeighted:
     """
 
     domain: ClassVar[Domain] = "weights"
+    reads_base: ClassVar[bool] = False
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """Every posterior has to be diagonal."""

@@ -1,4 +1,4 @@
-"""The verbs: merge in memory, block by block, or into parameters that exist already."""
+"""The verbs: merge in memory, or block by block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from paretomerge.arithmetic import round_into
-from paretomerge.errors import AlignmentError, WeightsError
 from paretomerge.merging.base import Inputs, MergeRule, Outputs, collect_inputs
 from paretomerge.merging.posterior import PosteriorMerge
 from paretomerge.merging.values import BlockValues, is_single
@@ -79,70 +78,17 @@ def merge_blocks(
         WeightsError, PosteriorError: as `merge`, before the first block.
     """
     values = BlockValues(weights, inputs, rule)
-    state = rule.prepare(inputs)
+    return merge_prepared(inputs, values, rule, rule.prepare(inputs), out)
+
+
+def merge_prepared(
+    inputs: Inputs, values: BlockValues, rule: MergeRule, state: Any, out: Outputs | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """`merge_blocks` with what `rule.prepare(inputs)` gave: what it has computed for earlier weights is used again."""
     blocks = list(rule.blocks(state))
     values.require_used(blocks)
     target: Outputs = NewTensors(inputs.specs, values.count) if out is None else out
     return _merged(inputs, values, rule, state, blocks, target)
-
-
-def merge_into(inputs: Inputs, weights: Any, rule: MergeRule, params: Params) -> None:
-    """Overwrite `params`, tensors that exist already (of a live module, say), with the merge at one weighting.
-
-    Args:
-        inputs: from `collect_inputs`; keep them in memory to merge many times (see `ResidentMerge`).
-        weights: one weighting.
-        rule: the merge rule.
-        params: name → tensor for every tensor of the merged model, on the device of the inputs.
-
-    Raises:
-        AlignmentError: `params` lack a tensor of the merged model, have another shape for it, integers where numbers
-            are merged, or share memory with the inputs.
-        WeightsError: as `merge`, or several weightings; before the first tensor is overwritten, unless a rule that
-            divides by the sum of the weights finds it zero in a later tensor (weights that differ by patterns).
-        PosteriorError: as `merge`; what comes before the singular block is then overwritten.
-    """
-    _require_fitting(inputs, params)
-    _require_apart(inputs, params)
-    count = BlockValues(weights, inputs, rule).count
-    if count != 1:
-        raise WeightsError(f"{count} weightings where one was expected: one set of parameters holds one merged model")
-    with torch.no_grad():
-        for _ in merge_blocks(inputs, weights, rule, {name: params[name][None] for name in inputs.specs}):
-            pass
-
-
-def _require_fitting(inputs: Inputs, params: Params) -> None:
-    for name, spec in inputs.specs.items():
-        if name not in params or tuple(params[name].shape) != spec.shape:
-            what = f"shape {list(params[name].shape)}" if name in params else "none"
-            raise AlignmentError(
-                f"cannot merge in place: {name!r} of shape {list(spec.shape)} was expected, there is {what}. Give the "
-                "tensors of the same architecture as the finetunes"
-            )
-        if spec.is_mergeable and not params[name].is_floating_point():
-            raise AlignmentError(
-                f"cannot merge in place: {name!r} is {params[name].dtype}, which would cut off what comes after the "
-                "point. Load the model in a floating-point dtype"
-            )
-
-
-def _require_apart(inputs: Inputs, params: Params) -> None:
-    """Raise `AlignmentError` if a tensor of `params` lies in the memory of an input; what reads lazily has none."""
-    held: set[int] = set()
-
-    def note(given: Params) -> Params:
-        if not hasattr(given, "spec"):
-            held.update(tensor.untyped_storage().data_ptr() for tensor in given.values() if tensor.numel())
-        return given
-
-    inputs.map_params(note)
-    for name in inputs.specs:
-        if params[name].numel() and params[name].untyped_storage().data_ptr() in held:
-            raise AlignmentError(
-                f"{name!r} is both an input of this merge and where it would be written, so the next merge would start "
-                "from the result of this one: merge into another copy of the model"
-            )
 
 
 class NewTensors(Mapping[str, Tensor]):

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from paretomerge.errors import AlignmentError, WeightsError
 from paretomerge.merging.base import Inputs, MergeRule, collect_inputs
-from paretomerge.merging.merge import merge_into
+from paretomerge.merging.merge import merge_prepared
 from paretomerge.merging.posterior import PosteriorMerge
+from paretomerge.merging.values import BlockValues
 from paretomerge.posteriors import Posterior
 from paretomerge.types import Params, require_fits, tied_names
 
@@ -45,18 +47,6 @@ class ResidentMerge:
         inputs = collect_inputs(posteriors, prior, base, accumulate)
         return cls(inputs.map_params(lambda params: {name: params[name].to(device) for name in params}), rule)
 
-    @cached_property
-    def _held(self) -> frozenset[int]:
-        """Where the memory of the inputs begins."""
-        held: set[int] = set()
-
-        def note(inputs: Params) -> Params:
-            held.update(tensor.untyped_storage().data_ptr() for tensor in inputs.values() if tensor.numel())
-            return inputs
-
-        self.inputs.map_params(note)
-        return frozenset(held)
-
     def new_params(self) -> dict[str, Tensor]:
         """Memory for one merged model, not initialised."""
         filler = self.inputs.filler
@@ -66,13 +56,23 @@ class ResidentMerge:
         }
 
     def merge_into(self, params: Params, weights: Any) -> None:
-        """Overwrite `params` with the merge at one weighting; see `paretomerge.merging.merge_into`.
+        """Overwrite `params` with the merge at one weighting; see the function of this name.
 
         Raises:
             AlignmentError: `params` do not fit, or share memory with the inputs.
             WeightsError, PosteriorError: as `merge_into`.
         """
-        merge_into(self.inputs, weights, self.rule, params)
+        _require_fitting(self.inputs, params)
+        self._require_apart(params)
+        values = BlockValues(weights, self.inputs, self.rule)
+        if values.count != 1:
+            raise WeightsError(
+                f"{values.count} weightings where one was expected: one set of parameters holds one merged model"
+            )
+        out = {name: params[name][None] for name in self.inputs.specs}
+        with torch.no_grad():
+            for _ in merge_prepared(self.inputs, values, self.rule, self._state, out):
+                pass
 
     def load_into(self, module: nn.Module, weights: Any) -> None:
         """Overwrite the parameters and buffers of a live module with the merge at one weighting.
@@ -90,3 +90,63 @@ class ResidentMerge:
         # Two names of one tensor: random rules may merge them differently, so only the first is written.
         params = {name: torch.empty_like(tensor) if name in tied else tensor for name, tensor in state.items()}
         self.merge_into(params, weights)
+
+    @cached_property
+    def _state(self) -> Any:
+        """What the rule computes once: thresholds of trimmed task vectors, say."""
+        return self.rule.prepare(self.inputs)
+
+    @cached_property
+    def _held(self) -> frozenset[int]:
+        """Where the memory of the inputs begins; what reads lazily has none."""
+        held: set[int] = set()
+
+        def note(params: Params) -> Params:
+            if not hasattr(params, "spec"):
+                held.update(tensor.untyped_storage().data_ptr() for tensor in params.values() if tensor.numel())
+            return params
+
+        self.inputs.map_params(note)
+        return frozenset(held)
+
+    def _require_apart(self, params: Params) -> None:
+        for name in self.inputs.specs:
+            if params[name].numel() and params[name].untyped_storage().data_ptr() in self._held:
+                raise AlignmentError(
+                    f"{name!r} is both an input of this merge and where it would be written, so the next merge would "
+                    "start from the result of this one: merge into another copy of the model"
+                )
+
+
+def merge_into(inputs: Inputs, weights: Any, rule: MergeRule, params: Params) -> None:
+    """Overwrite `params`, tensors that exist already (of a live module, say), with the merge at one weighting.
+
+    Args:
+        inputs: from `collect_inputs`; keep them in memory to merge many times (see `ResidentMerge`).
+        weights: one weighting.
+        rule: the merge rule.
+        params: name → tensor for every tensor of the merged model, on the device of the inputs.
+
+    Raises:
+        AlignmentError: `params` lack a tensor of the merged model, have another shape for it, integers where numbers
+            are merged, or share memory with the inputs.
+        WeightsError: as `merge`, or several weightings; before the first tensor is overwritten, unless a rule that
+            divides by the sum of the weights finds it zero in a later tensor (weights that differ by patterns).
+        PosteriorError: as `merge`; what comes before the singular block is then overwritten.
+    """
+    ResidentMerge(inputs, rule).merge_into(params, weights)
+
+
+def _require_fitting(inputs: Inputs, params: Params) -> None:
+    for name, spec in inputs.specs.items():
+        if name not in params or tuple(params[name].shape) != spec.shape:
+            what = f"shape {list(params[name].shape)}" if name in params else "none"
+            raise AlignmentError(
+                f"cannot merge in place: {name!r} of shape {list(spec.shape)} was expected, there is {what}. Give the "
+                "tensors of the same architecture as the finetunes"
+            )
+        if spec.is_mergeable and not params[name].is_floating_point():
+            raise AlignmentError(
+                f"cannot merge in place: {name!r} is {params[name].dtype}, which would cut off what comes after the "
+                "point. Load the model in a floating-point dtype"
+            )

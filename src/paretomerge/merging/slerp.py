@@ -38,6 +38,7 @@ class Slerp:
     """
 
     domain: ClassVar[Domain] = "weights"
+    reads_base: ClassVar[bool] = False
 
     def prepare(self, inputs: Inputs) -> _Pair:
         """There have to be two tasks; angles are measured when a block is merged."""

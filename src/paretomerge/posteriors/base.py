@@ -20,6 +20,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from paretomerge.arithmetic import extremes
 from paretomerge.errors import PosteriorError
 from paretomerge.types import Layout, Params, TensorSpec, spec_of
 
@@ -132,9 +133,7 @@ def require_same_specs(one: Posterior, other: Posterior) -> None:
 
 def require_finite(tensor: Tensor, what: str) -> Tensor:
     """Return `tensor`, or raise `PosteriorError` if it has NaN or infinite entries."""
-    if not tensor.numel():
-        return tensor
-    if not torch.isfinite(torch.stack(tensor.aminmax())).all():  # one pass; a NaN anywhere comes through in both
+    if not torch.isfinite(extremes(tensor)).all():
         count = int((~torch.isfinite(tensor)).sum())
         raise PosteriorError(
             f"{what} has {count} NaN or infinite entries: the finetune diverged, or curvature overflowed "

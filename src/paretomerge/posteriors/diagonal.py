@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from paretomerge.arithmetic import round_into
+from paretomerge.arithmetic import extremes, round_into
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import (
     Elementwise,
@@ -114,10 +114,9 @@ class Diagonal:
 
 
 def _require_nonnegative(precision: Tensor, block: str) -> Tensor:
-    if precision.numel():
-        low, high = precision.aminmax()  # one pass; a NaN anywhere comes through in both
-        if bool((low >= 0) & torch.isfinite(high)):
-            return precision
+    low, high = extremes(precision)
+    if bool((low >= 0) & torch.isfinite(high)):
+        return precision
     require_finite(precision, f"the precision of {block!r}")
     if bool((precision < 0).any()):
         raise PosteriorError(
