@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import torch
@@ -44,10 +45,15 @@ class Inputs:
     accumulate: torch.dtype | None = None
     tally: Tally = field(default_factory=Tally)
 
+    @cached_property
+    def means(self) -> tuple[Params, ...]:
+        """`θ_t` for every task; families that have to solve for theirs do it once."""
+        return tuple(posterior.mean for posterior in self.posteriors)
+
     @property
     def filler(self) -> Params:
         """Where tensors come from that no posterior covers, and those that are only copied."""
-        return self.base if self.base is not None else self.posteriors[0].mean
+        return self.base if self.base is not None else self.means[0]
 
     @property
     def origin(self) -> Params:

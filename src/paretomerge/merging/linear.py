@@ -17,7 +17,7 @@ def floating_blocks(inputs: Inputs) -> Sequence[str]:
 
 def read_tensors(inputs: Inputs, block: str) -> list[Tensor]:
     """`θ_t` of one block for every task, in their own dtypes."""
-    return [posterior.mean[block] for posterior in inputs.posteriors]
+    return [mean[block] for mean in inputs.means]
 
 
 def combine_block(inputs: Inputs, values: Tensor, tensors: Sequence[Tensor], out: Tensor) -> None:

@@ -67,11 +67,11 @@ class TaskVectors:
     @property
     def is_resident(self) -> bool:
         """Whether all finetunes are in memory, where they may be merged again and again."""
-        return not any(hasattr(posterior.mean, "spec") for posterior in self.inputs.posteriors)
+        return not any(hasattr(mean, "spec") for mean in self.inputs.means)
 
     def read(self, block: str) -> list[Tensor]:
         """The base's tensor, and those of the tasks."""
-        return [self.inputs.origin[block], *(self.inputs.posteriors[place].mean[block] for place in self._places)]
+        return [self.inputs.origin[block], *(self.inputs.means[place][block] for place in self._places)]
 
     def in_order(self, values: Tensor) -> Tensor:
         """`values [K, T]` for the tasks in the order of their names."""

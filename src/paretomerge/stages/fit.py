@@ -12,6 +12,7 @@ from torch import Tensor
 from paretomerge.checkpoints import load_posterior, save_posterior
 from paretomerge.checkpoints.writer import tool_version
 from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures, isotropic_curvatures, measured_part
+from paretomerge.merging import TaskArithmetic
 from paretomerge.posteriors import Posterior, PredictedLoss, Subspace
 from paretomerge.recipes import method
 from paretomerge.runs import Journal, evaluation_key
@@ -63,8 +64,10 @@ def fit_run(study: Study, progress: Progress = silent) -> Fitted:
     recipe = study.recipe
     fit_method = method("posterior", recipe.posterior.family, recipe.posterior.settings)
     rule = method("rule", recipe.rule.name, recipe.rule.settings)
-    if isinstance(fit_method, FitIsotropic):
-        strengths: tuple[float, ...] = (0.0,)
+    if isinstance(rule, TaskArithmetic):
+        strengths: tuple[float, ...] = (rule.scale,)  # a recipe's scale is a setting of its rule
+    elif isinstance(fit_method, FitIsotropic):
+        strengths = (0.0,)
     elif recipe.posterior.damping == "validation":
         strengths = recipe.posterior.dampings
     else:

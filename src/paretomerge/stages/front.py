@@ -8,6 +8,7 @@ import numpy as np
 
 from paretomerge.errors import RecipeError
 from paretomerge.fronts import estimate_front
+from paretomerge.merging import FisherWeighted, PosteriorMerge
 from paretomerge.recipes import digest_recipe
 from paretomerge.recipes.methods import nearest
 from paretomerge.runs import evaluation_key
@@ -81,7 +82,9 @@ def score_merged(
 def _surrogate(study: Study, fitted: Fitted, scores: Scores) -> Surrogate:
     # Losses are predicted per task; an objective measured on something else has no partner among them.
     has_partners = all(objective.task in study.tasks for objective in scores.objectives)
-    informed = study.recipe.front.surrogate == "informed" and fitted.curvatures.losses and has_partners
+    # What posteriors predict are the losses of their own merges, not of what another rule makes of the finetunes.
+    predicts = bool(fitted.curvatures.losses) and isinstance(fitted.method.rule, PosteriorMerge | FisherWeighted)
+    informed = study.recipe.front.surrogate == "informed" and predicts and has_partners
     return PosteriorInformed(fitted.predicted_losses) if informed else Quadratic(allow_underdetermined=True)
 
 
