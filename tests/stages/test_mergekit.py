@@ -127,7 +127,7 @@ def test_repairs_are_made_as_for_any_merge(folder: Path) -> None:
     merge_mergekit(folder / "out", config, repairs=Repairs(skip=("lm_head.*",)))
     opened = open_checkpoint(folder / "out")
     assert torch.equal(opened["lm_head.weight"], MODELS[0]["lm_head.weight"])
-    assert torch.allclose(opened["model.norm.weight"], (MODELS[1] | {})["model.norm.weight"] / 2
+    assert torch.allclose(opened["model.norm.weight"], MODELS[1]["model.norm.weight"] / 2
                           + MODELS[2]["model.norm.weight"] / 2)  # fmt: skip
 
 

@@ -5,6 +5,7 @@ New memory is expensive: the system hands it out page by page, zeroed, at a frac
 
 from __future__ import annotations
 
+import mmap
 import threading
 
 import torch
@@ -81,8 +82,18 @@ class BufferPool:
 
     def _new(self, count: int) -> Tensor:
         try:
-            return torch.empty(count, dtype=torch.uint8, pin_memory=self._pinned)
-        except (RuntimeError, MemoryError) as error:
+            if self._pinned or count < SMALL:
+                return torch.empty(count, dtype=torch.uint8, pin_memory=self._pinned)
+            # Pages of its own, which go back to the system when the buffer does. An allocator keeps freed memory in
+            # an arena for each thread: hundreds of megabytes that nobody uses.
+            return torch.frombuffer(_anonymous(count), dtype=torch.uint8)
+        except (RuntimeError, MemoryError, OSError) as error:
             raise StorageError(
                 f"no memory for a tensor of {count / 1e9:.2f} GB: free some, or merge fewer models at a time"
             ) from error
+
+
+def _anonymous(count: int) -> mmap.mmap:
+    if hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, count)

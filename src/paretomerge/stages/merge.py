@@ -86,8 +86,9 @@ def write_merged(
     options: MergeOptions,
     advance: Advance,
     started: float,
+    remarks: Sequence[str] = (),
 ) -> MergeSummary:
-    """Merge and write all weightings; `notes` are what each manifest says of its own."""
+    """Merge and write all weightings; `notes` are what each manifest says of its own, `remarks` further warnings."""
     BlockValues(rows, prepared.inputs, rule)  # bad weights are refused before anything is written
     folder = Path(out)
     outs = [folder] if len(notes) == 1 else [folder / str(number) for number in range(1, len(notes) + 1)]
@@ -108,7 +109,7 @@ def write_merged(
         tuple(note["weights"] for note in notes),  # type: ignore[misc]
         repr(rule),
         time.perf_counter() - started,
-        prepared.warnings,
+        (*remarks, *(str(finding) for finding in prepared.warnings)),
         prepared.inputs.tally.counts,
     )
 

@@ -15,6 +15,7 @@ from paretomerge.checkpoints import (
     Checkpoint,
     CheckpointWriter,
     CheckValues,
+    Finding,
     Repaired,
     Repairs,
     Source,
@@ -84,7 +85,7 @@ class PreparedMerge:
     sources: Mapping[str, str]
     checkpoints: tuple[Checkpoint, ...]
     private: Mapping[str, Checkpoint]
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
 
     def writer(self, path: Path, options: MergeOptions) -> CheckpointWriter:
         """A writer of one merged model."""
@@ -142,7 +143,7 @@ def prepare_merge(
     if posteriors and repairs != Repairs():
         raise InputError("posterior files cannot be renamed or cut: repair the checkpoints and fit again")
     repaired = apply_repairs(opened, finetunes, repairs) if finetunes else Repaired(opened, {}, {})
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     members: dict[str, Posterior | Params] = dict(posteriors)
     if finetunes:
         levels: dict[Check, CheckValues] = {"names": False, "sample": "sample", "full": True}
@@ -153,7 +154,7 @@ def prepare_merge(
             drops_at_random=drops_at_random,
         ).raise_if_bad()
         _require_file_names(repaired.private)
-        warnings = tuple(str(finding) for finding in found.warnings)
+        warnings = found.warnings
         members = dict(repaired.trunks())
     inputs = collect_inputs(members, base=repaired.base, accumulate=DTYPES.get(options.accumulate or ""))
     inputs = replace(inputs, tasks=tuple(tasks), posteriors=_ordered(inputs, tasks))

@@ -58,10 +58,14 @@ def merge_mergekit(
     default = weighting.default if isinstance(weighting, PatternWeights) else weighting
     patterns = weighting.patterns if isinstance(weighting, PatternWeights) else {}
     rows = batch_of([default], patterns, tuple(tasks))
-    prepared = replace(prepared, warnings=(*plan.warnings, *prepared.warnings))
+    # Where the base is one of the models, as in slerp, it is equal to itself and nothing is wrong.
+    itself = {task for task, path in recipe.models.items() if path == recipe.base}
+    expected = [finding for finding in prepared.warnings if finding.kind == "identical" and finding.task in itself]
+    warnings = tuple(finding for finding in prepared.warnings if finding not in expected)
+    prepared = replace(prepared, warnings=warnings)
     notes: dict[str, object] = {"weights": dict(default), "weights_for": {k: dict(v) for k, v in patterns.items()}}
     notes["mergekit"] = Path(config).read_text(encoding="utf-8")
-    return write_merged(prepared, out, rows, [notes], plan.rule, options, advance, started)
+    return write_merged(prepared, out, rows, [notes], plan.rule, options, advance, started, plan.warnings)
 
 
 def export_mergekit(
