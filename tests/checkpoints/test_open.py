@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from paretomerge.checkpoints import open_checkpoint
-from paretomerge.checkpoints import safetensors_files as reading
+from paretomerge.checkpoints.files import safetensors_files as reading
 from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import TensorSpec, digest_params
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from paretomerge.checkpoints import load_posterior, open_checkpoint, safetensors_files, save_posterior, write_params
+from paretomerge.checkpoints import load_posterior, open_checkpoint, save_posterior, write_params
+from paretomerge.checkpoints.files import safetensors_files
 from paretomerge.errors import CheckpointError, PosteriorError, StorageError
 from paretomerge.posteriors import (
     Basis,

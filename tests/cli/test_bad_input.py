@@ -180,7 +180,7 @@ def test_an_output_folder_that_exists(own: Path) -> None:
         ({"posterior": {"family": "subspce"}}, ("unknown posterior 'subspce' (did you mean 'subspace'?)",)),
         ({"posterior": {"settings": {"grops": 1}}}, ("no setting 'grops' (did you mean 'groups'?)",)),
         ({"posterior": {"settings": {"centres": "two"}}}, ("the setting 'centres' cannot be 'two'",)),
-        ({"rule": {"name": "ties"}}, ("unknown rule 'ties'", "one of posterior, averaging")),
+        ({"rule": {"name": "tys"}}, ("unknown rule 'tys'", "one of posterior, averaging")),
         ({"problem": "problm.py:problem"}, ("there is no file", "problm.py")),
         ({"problem": "problem.py:problm"}, ("has no function 'problm' (did you mean 'problem'?)",)),
         ({"problem": "problem.py"}, ("names no function: write file.py:function",)),

@@ -344,7 +344,7 @@ def test_a_mergekit_configuration_that_is_not_there_is_said_so(models: Path) -> 
 
 
 def test_a_disk_without_room_is_a_failure(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paretomerge.checkpoints.writer.free_bytes", lambda path: 10)
+    monkeypatch.setattr("paretomerge.checkpoints.writing.writer.free_bytes", lambda path: 10)
     answer = _merge(models, "a=0.5,b=0.5")
     assert answer.code == 1
     assert "GB are needed" in answer.err

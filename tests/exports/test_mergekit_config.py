@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretomerge.checkpoints.writer import tool_version
+from paretomerge.checkpoints.writing.writer import tool_version
 from paretomerge.errors import InputError, WeightsError
 from paretomerge.exports import mergekit_config
 from paretomerge.merging import (

@@ -36,5 +36,5 @@ def test_sums_run_in_float32_at_least_and_in_float64_on_request(accumulate, expe
 
 
 def test_only_float32_and_float64_accumulate():
-    with pytest.raises(WeightsError, match="float32 or float64, not in torch.float16"):
+    with pytest.raises(WeightsError, match=r"float32 or float64, not in torch\.float16"):
         collect_inputs({"a": {"w": torch.zeros(1)}}, accumulate=torch.float16)

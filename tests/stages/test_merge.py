@@ -435,12 +435,12 @@ def test_too_little_room_is_said_before_anything_is_read_ahead(models: Path, mon
     sample = Path(run(models, [WEIGHTS], out="sample", repairs=Repairs(private=("head",))).paths[0])
     size = sum(file.stat().st_size for file in sample.rglob("*") if file.is_file())
     calls = []
-    monkeypatch.setattr("paretomerge.checkpoints.writer.free_bytes", lambda path: many * (size - 2500))
+    monkeypatch.setattr("paretomerge.checkpoints.writing.writer.free_bytes", lambda path: many * (size - 2500))
     refused(
         models, StorageError, "are needed, .* are free: make room", advance=lambda *bytes: calls.append(bytes), **given
     )
     assert not calls
-    monkeypatch.setattr("paretomerge.checkpoints.writer.free_bytes", lambda path: many * size)
+    monkeypatch.setattr("paretomerge.checkpoints.writing.writer.free_bytes", lambda path: many * size)
     run(models, **given)
 
 

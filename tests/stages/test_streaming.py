@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from paretomerge.checkpoints import CheckpointWriter, open_checkpoint, write_params
-from paretomerge.checkpoints.safetensors_files import SafetensorsFile
+from paretomerge.checkpoints.files.safetensors_files import SafetensorsFile
 from paretomerge.errors import InputError, PosteriorError, WeightsError
 from paretomerge.merging import Averaging, ByPattern, PosteriorMerge, TaskArithmetic, WeightedSum, collect_inputs, merge
 from paretomerge.posteriors import Diagonal, Isotropic

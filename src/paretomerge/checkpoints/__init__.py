@@ -1,19 +1,19 @@
 """Parameters on disk: opening them lazily, checking that they fit each other, writing them safely."""
 
-from paretomerge.checkpoints.align import CheckValues, align, align_repaired
 from paretomerge.checkpoints.checkpoint import Checkpoint
-from paretomerge.checkpoints.estimate import Estimate, estimate_merge, measure_reading
+from paretomerge.checkpoints.files.hub import download
 from paretomerge.checkpoints.findings import Alignment, Finding, PairCosine, TaskStatistics, TensorDistance
-from paretomerge.checkpoints.hub import download
 from paretomerge.checkpoints.open import MANIFEST, Source, open_checkpoint
 from paretomerge.checkpoints.posterior_files import holds_posterior, load_posterior, save_posterior
-from paretomerge.checkpoints.prefetch import Prefetch
-from paretomerge.checkpoints.renaming import Rename
-from paretomerge.checkpoints.repairs import Repaired, Repairs, apply_repairs
+from paretomerge.checkpoints.preflight.align import CheckValues, align, align_repaired
+from paretomerge.checkpoints.preflight.estimate import Estimate, estimate_merge, measure_reading
+from paretomerge.checkpoints.repairs.apply import Repaired, Repairs, apply_repairs
+from paretomerge.checkpoints.repairs.renaming import Rename
+from paretomerge.checkpoints.streams.prefetch import Prefetch
+from paretomerge.checkpoints.streams.write_behind import WriteBehind
 from paretomerge.checkpoints.views import with_private
-from paretomerge.checkpoints.write import write_checkpoint, write_params
-from paretomerge.checkpoints.write_behind import WriteBehind
-from paretomerge.checkpoints.writer import CheckpointWriter
+from paretomerge.checkpoints.writing.write import write_checkpoint, write_params
+from paretomerge.checkpoints.writing.writer import CheckpointWriter
 
 __all__ = [
     "MANIFEST",

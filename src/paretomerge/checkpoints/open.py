@@ -10,16 +10,16 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from paretomerge.checkpoints.adapter_config import CONFIG, AdapterConfig, read_adapter_config
-from paretomerge.checkpoints.adapters import ADAPTER_FILES, open_adapter
-from paretomerge.checkpoints.atomic import storage_errors
+from paretomerge.checkpoints.adapters.config import CONFIG, AdapterConfig, read_adapter_config
+from paretomerge.checkpoints.adapters.low_rank import ADAPTER_FILES, open_adapter
 from paretomerge.checkpoints.checkpoint import Checkpoint, MemoryTensors, TensorSource
-from paretomerge.checkpoints.gguf_files import open_gguf
-from paretomerge.checkpoints.hub import SCHEME, HubAddress, download, pinned
-from paretomerge.checkpoints.indexes import open_shards
-from paretomerge.checkpoints.quantised import require_not_quantised
-from paretomerge.checkpoints.safetensors_files import open_safetensors
-from paretomerge.checkpoints.torch_files import TORCH_SUFFIXES, open_torch_file, open_torch_shard
+from paretomerge.checkpoints.files.gguf_files import open_gguf
+from paretomerge.checkpoints.files.hub import SCHEME, HubAddress, download, pinned
+from paretomerge.checkpoints.files.indexes import open_shards
+from paretomerge.checkpoints.files.quantised import require_not_quantised
+from paretomerge.checkpoints.files.safetensors_files import open_safetensors
+from paretomerge.checkpoints.files.torch_files import TORCH_SUFFIXES, open_torch_file, open_torch_shard
+from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 
 WEIGHT_FILES = (

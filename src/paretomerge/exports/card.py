@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from paretomerge.checkpoints import Checkpoint
-from paretomerge.checkpoints.writer import tool_version
+from paretomerge.checkpoints.writing.writer import tool_version
 from paretomerge.types import FrontPoint, Objective
 
 ORIGIN_MEANING = {

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from paretomerge.checkpoints.hub import SCHEME
-from paretomerge.checkpoints.writer import tool_version
+from paretomerge.checkpoints.files.hub import SCHEME
+from paretomerge.checkpoints.writing.writer import tool_version
 from paretomerge.errors import InputError, WeightsError
 from paretomerge.merging import (
     Averaging,

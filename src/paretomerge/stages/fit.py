@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from paretomerge.checkpoints import load_posterior, save_posterior
-from paretomerge.checkpoints.writer import tool_version
+from paretomerge.checkpoints.writing.writer import tool_version
 from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures, isotropic_curvatures, measured_part
 from paretomerge.merging import TaskArithmetic
 from paretomerge.posteriors import Posterior, PredictedLoss, Subspace

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Any
 
 from paretomerge.checkpoints import Checkpoint, open_checkpoint
-from paretomerge.checkpoints.hub import SCHEME
+from paretomerge.checkpoints.files.hub import SCHEME
 from paretomerge.errors import RecipeError
 from paretomerge.recipes.mergekit.parameters import Settings
 from paretomerge.recipes.methods import nearest

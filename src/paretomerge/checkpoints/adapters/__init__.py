@@ -1,0 +1,1 @@
+"""Low-rank adapters: a base and its changes, read as one model."""

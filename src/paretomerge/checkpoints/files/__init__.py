@@ -1,0 +1,1 @@
+"""Files of parameters: what each format is, and how one tensor of it is read."""

@@ -1,0 +1,1 @@
+"""The check before a merge: what does not fit, and what it would take."""

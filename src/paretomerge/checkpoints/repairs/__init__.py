@@ -1,0 +1,1 @@
+"""Names, private tensors and vocabularies made to fit, without copying a checkpoint."""

@@ -1,0 +1,1 @@
+"""Reading ahead and writing behind, in memory that is used again."""

@@ -1,0 +1,1 @@
+"""Checkpoints that appear complete or not at all."""
