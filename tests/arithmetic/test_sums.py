@@ -52,3 +52,15 @@ def test_columns_of_one_matrix_are_not_mistaken_for_its_rows():
     out = torch.empty(3, 3)
     weighted_sum(torch.eye(3), list(whole.T), out)
     assert torch.equal(out, whole.T)
+
+
+@pytest.mark.parametrize("columns", [slice(0, 8), slice(2, 5)])
+def test_rows_of_one_matrix_are_not_copied(columns, monkeypatch):
+    def copy(tensors):
+        raise AssertionError("copied")
+
+    whole = torch.arange(24.0).reshape(3, 8)
+    monkeypatch.setattr(torch, "stack", copy)
+    out = torch.empty(3, len(range(8)[columns]))
+    weighted_sum(torch.eye(3), [row[columns] for row in whole], out)
+    assert torch.equal(out, whole[:, columns])

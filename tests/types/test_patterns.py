@@ -41,3 +41,14 @@ def test_pattern_weights_say_which_row_holds_for_a_name():
     names = ("embed", "head.w", "layers.0.w", "layers.1.w")
     assert [weights.index(name) for name in names] == [0, 1, 2, 3]
     assert PatternWeights("default").index("w") == 0
+
+
+def test_names_are_looked_up_and_not_compared_one_by_one(monkeypatch):
+    """So that a pattern for every tensor of a large model costs nothing."""
+
+    def compare(name, pattern):
+        raise AssertionError("compared")
+
+    monkeypatch.setattr("paretomerge.types.patterns.fnmatchcase", compare)
+    patterns = Patterns([f"layers.{k}.w" for k in range(5)])
+    assert [patterns.first(f"layers.{k}.w") for k in range(6)] == [1, 2, 3, 4, 5, 0]

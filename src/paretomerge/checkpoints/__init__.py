@@ -3,7 +3,8 @@
 from paretomerge.checkpoints.checkpoint import Checkpoint
 from paretomerge.checkpoints.files.hub import download
 from paretomerge.checkpoints.findings import Alignment, Finding, PairCosine, TaskStatistics, TensorDistance
-from paretomerge.checkpoints.open import MANIFEST, Source, open_checkpoint
+from paretomerge.checkpoints.folders import MANIFEST
+from paretomerge.checkpoints.open import Source, open_checkpoint
 from paretomerge.checkpoints.posterior_files import holds_posterior, load_posterior, save_posterior
 from paretomerge.checkpoints.preflight.align import CheckValues, align, align_repaired
 from paretomerge.checkpoints.preflight.estimate import Estimate, estimate_merge, measure_reading

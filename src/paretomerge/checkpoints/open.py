@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from paretomerge.checkpoints.adapters.config import CONFIG, AdapterConfig, read_adapter_config
 from paretomerge.checkpoints.adapters.low_rank import ADAPTER_FILES, open_adapter
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import Checkpoint, MemoryTensors, TensorSource
 from paretomerge.checkpoints.files.gguf_files import open_gguf
 from paretomerge.checkpoints.files.hub import SCHEME, HubAddress, download, pinned
@@ -19,18 +20,8 @@ from paretomerge.checkpoints.files.indexes import open_shards
 from paretomerge.checkpoints.files.quantised import require_not_quantised
 from paretomerge.checkpoints.files.safetensors_files import open_safetensors
 from paretomerge.checkpoints.files.torch_files import TORCH_SUFFIXES, open_torch_file, open_torch_shard
-from paretomerge.checkpoints.writing.atomic import storage_errors
+from paretomerge.checkpoints.folders import MANIFEST, WEIGHT_FILES
 from paretomerge.errors import CheckpointError
-
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""What a Hugging Face folder may hold, first choice first (the order transformers uses)."""
-
-MANIFEST = "paretomerge.json"
 
 NOT_COPIED = ("readme.md", "trainer_state.json", CONFIG, MANIFEST)
 NOT_COPIED_SUFFIXES = (

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from paretomerge.checkpoints.atomic import storage_errors, sync_folder, temporary_beside
 from paretomerge.checkpoints.checkpoint import Checkpoint
 from paretomerge.checkpoints.files.safetensors_files import SafetensorsFile, open_safetensors
-from paretomerge.checkpoints.writing.atomic import storage_errors, sync_folder, temporary_beside
 from paretomerge.checkpoints.writing.shards import plan_file, require_writable
 from paretomerge.checkpoints.writing.tensor_writer import TensorWriter
 from paretomerge.errors import CheckpointError, PosteriorError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from paretomerge.checkpoints.writing.atomic import write_text
+from paretomerge.checkpoints.atomic import write_text
 from paretomerge.choices import Choice, Knee
 from paretomerge.demo.digits import TASKS
 from paretomerge.demo.methods import HEADLINE, demo_methods

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from paretomerge.checkpoints.writing.atomic import write_text
+from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import InputError, WeightsError
 from paretomerge.types import Weights, require_tasks
 

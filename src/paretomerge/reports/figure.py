@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paretomerge.checkpoints.writing.atomic import write_bytes
+from paretomerge.checkpoints.atomic import write_bytes
 from paretomerge.errors import DataError, MissingExtraError
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.marks import CHOSEN_COLOUR, MARKS, better, clean, objective_name

@@ -16,7 +16,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from paretomerge.checkpoints.writing.atomic import write_bytes
+from paretomerge.checkpoints.atomic import write_bytes
 from paretomerge.reports.columns import Column, columns_of, ledger_columns
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.embed import payload, to_script_json

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from paretomerge.checkpoints import Checkpoint, Repairs
-from paretomerge.checkpoints.writing.atomic import write_text
+from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import CheckpointError
 from paretomerge.exports import mergekit_config
 from paretomerge.recipes.mergekit import load_mergekit

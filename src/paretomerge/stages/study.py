@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint
-from paretomerge.checkpoints.writing.atomic import write_text
+from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import ParetomergeError, RecipeError
 from paretomerge.evaluation import Evaluator, SupervisedEvaluator, supervised_objectives
 from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_function, load_recipe, read_source

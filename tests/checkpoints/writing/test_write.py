@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from paretomerge.checkpoints import MANIFEST, open_checkpoint, write_checkpoint, write_params
+from paretomerge.checkpoints import MANIFEST, atomic, open_checkpoint, write_checkpoint, write_params
 from paretomerge.checkpoints.files.safetensors_files import open_safetensors
-from paretomerge.checkpoints.writing import atomic
 from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import TensorSpec, spec_of
 

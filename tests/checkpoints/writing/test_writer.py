@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from paretomerge.checkpoints import MANIFEST, CheckpointWriter, open_checkpoint, write_params
+from paretomerge.checkpoints.atomic import temporary_beside
 from paretomerge.checkpoints.writing import tensor_writer
-from paretomerge.checkpoints.writing.atomic import temporary_beside
 from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import TensorSpec, spec_of
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paretomerge.checkpoints.writing.atomic import storage_errors
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 
 CONFIG = "adapter_config.json"

@@ -13,7 +13,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from paretomerge.checkpoints.writing.atomic import storage_errors
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.errors import StorageError
 
 Stamp = tuple[int, int, int]

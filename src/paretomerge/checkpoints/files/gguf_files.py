@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.files.byte_ranges import Stamp, read_range, require_unchanged, stamp_of
 from paretomerge.checkpoints.files.gguf_header import GgufHeader, broken_gguf
 from paretomerge.checkpoints.files.gguf_names import Mapped, map_names, restore_rows
-from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 from paretomerge.types import TensorSpec
 

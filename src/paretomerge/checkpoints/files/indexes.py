@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import TensorSource
-from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import Checkpoint
-from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 
 MARKS = {

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.files.byte_ranges import Stamp, read_range, require_unchanged, stamp_of
-from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 from paretomerge.types import TensorSpec
 

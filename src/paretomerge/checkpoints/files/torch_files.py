@@ -12,11 +12,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import MemoryTensors, TensorSource
 from paretomerge.checkpoints.files.byte_ranges import Stamp, require_unchanged, stamp_of
 from paretomerge.checkpoints.files.state_dicts import find_state_dict, without_wrappers
 from paretomerge.checkpoints.files.torch_pickles import load_pickle
-from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.types import TensorSpec
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from paretomerge.checkpoints.writing.atomic import storage_errors
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 
 MOST_STAND_INS = 500  # unknown names in one file; a real training checkpoint has a few dozen

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from paretomerge.checkpoints.atomic import free_bytes
 from paretomerge.checkpoints.checkpoint import Checkpoint
-from paretomerge.checkpoints.writing.atomic import free_bytes
 from paretomerge.checkpoints.writing.shards import nbytes_of
 from paretomerge.types import TensorSpec
 

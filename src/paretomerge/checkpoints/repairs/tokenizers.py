@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import Checkpoint
 from paretomerge.checkpoints.findings import Finding
 from paretomerge.checkpoints.repairs.token_rows import RowPlan, TokenTensors, plan_rows
@@ -21,7 +22,6 @@ from paretomerge.checkpoints.repairs.vocabulary import (
     read_vocabulary,
 )
 from paretomerge.checkpoints.views import NamedTensors, view_like
-from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.errors import AlignmentError, CheckpointError
 
 TokenizerChoice = Literal["base", "union"]

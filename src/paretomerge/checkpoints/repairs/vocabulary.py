@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paretomerge.checkpoints.writing.atomic import storage_errors
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.errors import CheckpointError
 from paretomerge.types import Params, TensorSpec, spec_of
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from paretomerge.arithmetic import round_into
+from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.files.byte_ranges import Stamp, read_range, stamp_of
-from paretomerge.checkpoints.writing.atomic import storage_errors
 from paretomerge.checkpoints.writing.shards import Shard, nbytes_of
 from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import TensorSpec

@@ -21,8 +21,7 @@ from typing import Self
 
 from torch import Tensor
 
-from paretomerge.checkpoints.open import MANIFEST, WEIGHT_FILES
-from paretomerge.checkpoints.writing.atomic import (
+from paretomerge.checkpoints.atomic import (
     free_bytes,
     make_folders,
     remove_abandoned,
@@ -32,6 +31,7 @@ from paretomerge.checkpoints.writing.atomic import (
     sync_folder,
     temporary_beside,
 )
+from paretomerge.checkpoints.folders import MANIFEST, WEIGHT_FILES
 from paretomerge.checkpoints.writing.shards import INDEX, Shard, index_of, plan_file, plan_shards, require_writable
 from paretomerge.checkpoints.writing.tensor_writer import TensorWriter
 from paretomerge.errors import CheckpointError, StorageError

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from paretomerge.checkpoints.writing.atomic import write_bytes
+from paretomerge.checkpoints.atomic import write_bytes
 from paretomerge.errors import StorageError
 
 
