@@ -10,7 +10,7 @@ import torch
 from measuring import seconds_of
 from torch import Tensor
 
-from paretomerge.merging import Averaging, MergeRule, PosteriorMerge, ResidentMerge, collect_inputs, merge_blocks
+from paretomerge.merging import Averaging, PosteriorMerge, ResidentMerge, collect_inputs, merge_blocks
 from paretomerge.posteriors import Diagonal
 
 TASKS = 4
@@ -20,42 +20,53 @@ TENSORS = 10  # of a model, so that blocks have the size of a large layer
 
 def measure_in_memory(parameters: int, many: int, repeats: int, device: str = "cpu") -> dict[str, Any]:
     """Averaging and diagonal merges of `parameters` float32 numbers, and 32 weightings of `many` in one sweep."""
-    one, several = _finetunes(parameters, device), _finetunes(many, device)
-    precisions = [{name: torch.rand_like(values) + 0.1 for name, values in tune.items()} for tune in one]
-    posteriors = {str(t): Diagonal(tune, h) for t, (tune, h) in enumerate(zip(one, precisions, strict=True))}
-    weights = torch.full((TASKS,), 1 / TASKS, dtype=torch.float64)
+    threads = torch.get_num_threads()
+    found: dict[str, Any] = {"parameters": parameters, "swept": many, "weightings": WEIGHTINGS}
+    for count in sorted({1, threads}) if device == "cpu" else [threads]:
+        torch.set_num_threads(count)
+        found[f"{count} threads" if device == "cpu" else device] = {
+            "averaging": _averaging(parameters, repeats, device),
+            "diagonal": _diagonal(parameters, repeats, device),
+            "sweep": _sweep(many, repeats, device),
+        }
+    torch.set_num_threads(threads)
+    return found
+
+
+def _averaging(parameters: int, repeats: int, device: str) -> dict[str, float]:
+    models = _finetunes(parameters, device)
+    resident = ResidentMerge.of({str(t): tune for t, tune in enumerate(models)}, rule=Averaging(), device=device)
+    return _fraction(_in_place(resident), (TASKS + 1) * 4 * parameters, repeats, models)
+
+
+def _diagonal(parameters: int, repeats: int, device: str) -> dict[str, float]:
+    models = _finetunes(parameters, device)
+    precisions = [{name: values.square() + 0.1 for name, values in tune.items()} for tune in models]
+    posteriors = {str(t): Diagonal(tune, h) for t, (tune, h) in enumerate(zip(models, precisions, strict=True))}
+    resident = ResidentMerge.of(posteriors, rule=PosteriorMerge(), device=device)
+    return _fraction(_in_place(resident), (2 * TASKS + 1) * 4 * parameters, repeats, models)
+
+
+def _sweep(parameters: int, repeats: int, device: str) -> dict[str, float]:
+    models = _finetunes(parameters, device)
     grid = torch.rand(WEIGHTINGS, TASKS, dtype=torch.float64)
     grid /= grid.sum(1, keepdim=True)
-    plain = {str(t): tune for t, tune in enumerate(one)}
+    inputs = collect_inputs({str(t): tune for t, tune in enumerate(models)})
     out = {
         name: torch.empty(WEIGHTINGS, *values.shape, device=device, dtype=values.dtype)
-        for name, values in several[0].items()
+        for name, values in models[0].items()
     }
-    inputs = collect_inputs({str(t): tune for t, tune in enumerate(several)})
 
     def sweep() -> None:
         for _ in merge_blocks(inputs, grid, Averaging(), out):
             pass
 
-    return {
-        "parameters": parameters,
-        "averaging": _fraction(
-            _in_place(plain, Averaging(), weights, device), (TASKS + 1) * 4 * parameters, repeats, one
-        ),
-        "diagonal": _fraction(
-            _in_place(posteriors, PosteriorMerge(), weights, device), (2 * TASKS + 1) * 4 * parameters, repeats, one
-        ),
-        "sweep": {
-            "parameters": many,
-            "weightings": WEIGHTINGS,
-            **_fraction(sweep, (TASKS + WEIGHTINGS) * 4 * many, repeats, one),
-        },
-    }
+    return _fraction(sweep, (TASKS + WEIGHTINGS) * 4 * parameters, repeats, models)
 
 
-def _in_place(posteriors: Any, rule: MergeRule, weights: Tensor, device: str) -> Callable[[], None]:
-    resident = ResidentMerge.of(posteriors, rule=rule, device=device)
+def _in_place(resident: ResidentMerge) -> Callable[[], None]:
     params = resident.new_params()
+    weights = torch.full((TASKS,), 1 / TASKS, dtype=torch.float64)
     return lambda: resident.merge_into(params, weights)
 
 

@@ -88,15 +88,20 @@ def tables(found: dict[str, Any]) -> str:
     for part in ("memory", "memory on the GPU"):
         if part in found:
             memory = found[part]
+            swept = f"{memory['weightings']} weightings of {memory['swept']:,}"
             lines += [
-                f"In {part}, 4 tasks, float32: averaging {memory['parameters']:,} parameters runs at "
-                f"{memory['averaging']['fraction_of_copy']:.2f} of the bandwidth of a copy "
-                f"({memory['averaging']['copy_gb_per_second']:.0f} GB/s), a diagonal merge at "
-                f"{memory['diagonal']['fraction_of_copy']:.2f}; {memory['sweep']['weightings']} weightings of "
-                f"{memory['sweep']['parameters']:,} parameters in one sweep take "
-                f"{1 / memory['sweep']['fraction_of_copy']:.1f} times their traffic.",
+                f"In {part}, 4 tasks, float32: the traffic of the inputs and the output as a fraction of what a copy "
+                "reaches.",
                 "",
+                f"| | averaging {memory['parameters']:,} | diagonal merge of {memory['parameters']:,} | {swept} "
+                "| copy, GB/s |",
+                "|---|---|---|---|---|",
             ]
+            for name, row in memory.items():
+                if isinstance(row, dict):
+                    cells = [f"{row[what]['fraction_of_copy']:.2f}" for what in ("averaging", "diagonal", "sweep")]
+                    lines.append(f"| {name} | {' | '.join(cells)} | {row['averaging']['copy_gb_per_second']:.0f} |")
+            lines.append("")
     if "end-to-end" in found:
         lines += [
             f"From page cache to disk, averaging reaches {found['end-to-end']['fraction_of_raw']:.2f} of the speed of "

@@ -32,7 +32,7 @@ def test_one_row_is_added_term_by_term_in_order():
 @pytest.mark.parametrize("step", [1, 2])
 @pytest.mark.parametrize("columns", [slice(0, 6), slice(2, 5)])
 def test_rows_of_one_matrix_are_the_operand_whatever_their_stride(columns, step):
-    whole = torch.arange(24.0).reshape(3, 8)
+    whole = torch.arange(24.0).reshape(3, 8).clone()
     tiles = [row[columns][::step] for row in whole]
     out = torch.empty(3, len(tiles[0]))
     weighted_sum(torch.eye(3), tiles, out)
@@ -41,14 +41,14 @@ def test_rows_of_one_matrix_are_the_operand_whatever_their_stride(columns, step)
 
 @pytest.mark.parametrize("order", [[0, 2, 1], [2, 1, 0], [0, 2, 3], [1, 1, 1]])
 def test_rows_in_another_order_are_not_mistaken_for_the_matrix(order):
-    whole = torch.arange(32.0).reshape(4, 8)
+    whole = torch.arange(32.0).reshape(4, 8).clone()
     out = torch.empty(3, 8)
     weighted_sum(torch.eye(3), [whole[k] for k in order], out)
     assert torch.equal(out, whole[order])
 
 
 def test_columns_of_one_matrix_are_not_mistaken_for_its_rows():
-    whole = torch.arange(9.0).reshape(3, 3)
+    whole = torch.arange(9.0).reshape(3, 3).clone()
     out = torch.empty(3, 3)
     weighted_sum(torch.eye(3), list(whole.T), out)
     assert torch.equal(out, whole.T)
@@ -59,7 +59,7 @@ def test_rows_of_one_matrix_are_not_copied(columns, monkeypatch):
     def copy(tensors):
         raise AssertionError("copied")
 
-    whole = torch.arange(24.0).reshape(3, 8)
+    whole = torch.arange(24.0).reshape(3, 8).clone()
     monkeypatch.setattr(torch, "stack", copy)
     out = torch.empty(3, len(range(8)[columns]))
     weighted_sum(torch.eye(3), [row[columns] for row in whole], out)

@@ -20,3 +20,9 @@ def test_weights_are_divided_by_their_sum():
     assert merge(TASKS, [0.5, 1.5], prior=prior, rule=Averaging())["w"].item() == 4.0
     with pytest.raises(WeightsError, match="every weight is zero: averaging needs a positive weight"):
         merge(TASKS, [0.0, 0.0], prior=prior, rule=Averaging())
+
+
+def test_every_weighting_is_divided_by_its_own_sum():
+    prior = Isotropic({"w": torch.zeros(1)})
+    found = merge(TASKS, [[0.5, 1.5], [0.5, 0.5]], prior=prior, rule=Averaging())
+    assert [merged["w"].item() for merged in found] == [4.0, 3.0]

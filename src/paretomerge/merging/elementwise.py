@@ -2,14 +2,15 @@
 
     θ = Σ α_t h_t m_t / Σ α_t h_t,      or  Σ α_t m_t / Σ α_t  where no task has any precision
 
-Precisions of trained networks go from 1e-30 to 1e3, so products such as `h m` may underflow in float32. The ratio
-`r_t = α_t h_t / Σ α_s h_s`, between 0 and 1, does not.
+Precisions of trained networks go from 1e-30 to 1e3, so products such as `h m` may underflow in float32. Where they
+might, each element is taken on the scale of its largest precision.
 
 Shapes: `S` posteriors (the tasks and, if there is one, the prior), `K` weightings, `n` elements.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,38 +43,38 @@ def merge_elementwise(inputs: Inputs, naturals: Sequence[Elementwise], values: T
         sweep(means, out, lambda tiles, target, start: weighted_sum(shares, tiles, target), dtype)
         return
     precisions = [precision.expand_as(mean) for precision, mean in zip(precisions, means, strict=True)]
-    sweep([*precisions, *means], out, _DiagonalTile(values, inputs.tally), dtype, scratch=2)
+    sweep([*precisions, *means], out, _DiagonalTile(values, inputs.tally), dtype, scratch=1)
 
 
 @dataclass(frozen=True, eq=False)
 class _DiagonalTile:
-    """The merge of one tile: one weighting in the scratch tiles if the numbers allow it, else the general way."""
+    """The merge of one tile: one weighting in place if the numbers allow it, else the general way."""
 
     values: Tensor
     tally: Tally
 
     def __call__(self, tiles: Sequence[Tensor], out: Tensor, start: int) -> None:
         count = self.values.shape[1]
-        precisions, means, (total, ratio) = tiles[:count], tiles[count : 2 * count], tiles[2 * count :]
-        if len(self.values) == 1 and self._merge_one(precisions, means, out[0], total, ratio):
+        precisions, means, total = tiles[:count], tiles[count : 2 * count], tiles[-1]
+        if len(self.values) == 1 and self._merge_one(precisions, means, out[0], total):
             return
         self._merge_all(torch.stack(list(precisions)), torch.stack(list(means)), out)
 
-    def _merge_one(
-        self, precisions: Sequence[Tensor], means: Sequence[Tensor], out: Tensor, total: Tensor, ratio: Tensor
-    ) -> bool:
-        """Whether it could be done: every merged precision positive, and neither it nor its inverse near the limits."""
-        weighted_sum(self.values, precisions, total[None])
-        low, high = (float(edge) for edge in total.aminmax())
-        tiny = 4 * torch.finfo(total.dtype).tiny
-        if not tiny < low <= high < 1 / tiny:
+    def _merge_one(self, precisions: Sequence[Tensor], means: Sequence[Tensor], out: Tensor, total: Tensor) -> bool:
+        """Whether it could be done: no merged precision so small that products with it underflow, nothing infinite."""
+        terms = [term for term in zip(self.values[0].tolist(), precisions, means, strict=True) if term[0]]
+        weights = torch.tensor([[weight for weight, *_ in terms]], dtype=torch.float64)
+        weighted_sum(weights, [precision for _, precision, _ in terms], total[None])
+        for number, (weight, precision, mean) in enumerate(terms):
+            if number:
+                out.addcmul_(precision, mean, value=weight)
+            else:
+                torch.mul(precision, mean, out=out).mul_(weight)
+        # of a product that underflows at most `tiny` is lost, so of the merged mean at most tiny^½
+        small = torch.finfo(total.dtype).tiny ** 0.5
+        if not (float(total.amin()) > small and math.isfinite(float(total.sum() + out.sum()))):
             return False
-        inverse = total.reciprocal_()
-        out.zero_()
-        for weight, precision, mean in zip(self.values[0].tolist(), precisions, means, strict=True):
-            if weight:  # beside a task that is surer by far, but has no weight, the ratio may be infinite
-                torch.mul(precision, inverse, out=ratio)
-                out.addcmul_(ratio, mean, value=weight)
+        out.div_(total)
         return True
 
     def _merge_all(self, precisions: Tensor, means: Tensor, out: Tensor) -> None:

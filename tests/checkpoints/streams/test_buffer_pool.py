@@ -67,6 +67,16 @@ def test_free_buffers_that_do_not_fit_make_room():
     assert held(pool) == 90
 
 
+def test_what_fits_exactly_beside_the_free_buffers_leaves_them():
+    pool = BufferPool(100)
+    spare = pool.take(30)
+    place = spare.data_ptr()
+    pool.give_back(spare)
+    assert len(pool.take(70)) == 70
+    assert held(pool) == 100
+    assert pool.take(30).data_ptr() == place
+
+
 def test_who_wants_more_than_is_left_waits_until_something_comes_back():
     pool = BufferPool(100)
     first, second = pool.take(60), pool.take(40)
