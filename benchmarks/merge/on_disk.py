@@ -66,13 +66,16 @@ def end_to_end(models: list[Path], folder: Path, repeats: int) -> dict[str, Any]
     written = sum(file.stat().st_size for file in sorted(models[0].glob("*.safetensors")))
     config = folder / "linear.yml"
     config.write_text(yaml.safe_dump(config_of("linear", models)))
-    from paretomerge.stages import MergeOptions, merge_mergekit
+    from paretomerge.stages import merge_mergekit
+
+    out = folder / "end-to-end"
 
     def merge() -> Cost:
-        options = MergeOptions(overwrite=True)
-        return Cost(seconds_of(lambda: merge_mergekit(folder / "end-to-end", config, options)), 0.0, 0)
+        shutil.rmtree(out, ignore_errors=True)  # before the clock starts: what is timed writes a new folder
+        return Cost(seconds_of(lambda: merge_mergekit(out, config)), 0.0, 0)
 
     def raw() -> Cost:
+        (folder / "raw").unlink(missing_ok=True)
         return Cost(seconds_of(lambda: _raw(files, written, folder / "raw")), 0.0, 0)
 
     merge()
@@ -145,7 +148,6 @@ def _raw(files: list[Path], written: int, target: Path) -> None:
         while left:
             left -= handle.write(buffer[: min(left, PIECE)])
         os.fsync(handle.fileno())
-    target.unlink()
 
 
 def _against_float64(method: str, models: list[Path], out: Path) -> dict[str, float]:

@@ -33,7 +33,7 @@ from paretomerge.types import Params, compute_dtype, spec_of
 
 RUN = 4096  # elements whose products are summed in the dtype of the tile
 FARTHEST_SHOWN = 3
-SAMPLED_ELEMENTS = 1 << 24  # of each model: tens of milliseconds
+SAMPLED_ELEMENTS = 1 << 22  # of each model: tens of milliseconds
 SAME = 1e-3
 """Vectors whose Gram entries differ by more than this, relative to their norm, are not equal: rounding in the sums is
 a thousand times smaller. Those that differ by less are compared element by element."""
