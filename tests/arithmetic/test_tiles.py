@@ -267,6 +267,22 @@ def test_a_sweep_inside_a_tile_runs_in_the_thread_of_the_tile():
     assert bool((out == 3).all())
 
 
+def test_a_small_tensor_is_not_handed_to_another_thread():
+    seen = []
+
+    def note(*given):
+        seen.append(threading.current_thread())
+
+    with threads(2):
+        sweep([torch.zeros(tiles.SERIAL)], None, note, torch.float32)
+        assert seen == [threading.current_thread()]
+        sweep([torch.zeros(tiles.SERIAL + 1)], None, note, torch.float32)
+        assert seen[1] is not threading.current_thread()
+    with threads(1):
+        sweep([torch.zeros(tiles.SERIAL + 1)], None, note, torch.float32)
+        assert seen[2] is threading.current_thread()
+
+
 def test_inference_mode_holds_in_all_threads():
     with small_tiles(), threads(2), torch.inference_mode():
         out = summed(torch.ones(1, 1), [torch.ones(50)], torch.empty(1, 50), torch.float32)

@@ -112,7 +112,7 @@ def open_study(recipe_or_run: str | os.PathLike[str] | Recipe, out: str | os.Pat
     recipe, folder = _locate(recipe_or_run, out)
     problem = _load_problem(recipe)
     base = open_checkpoint(recipe.base)
-    finetunes = {task: open_checkpoint(section.checkpoint) for task, section in recipe.tasks.items()}
+    finetunes = {task: open_checkpoint(section.checkpoint, base) for task, section in recipe.tasks.items()}
     _claim(folder, recipe)
     return Study(recipe, folder, base, finetunes, problem)
 

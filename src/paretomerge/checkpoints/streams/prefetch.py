@@ -43,7 +43,6 @@ class Prefetch:
         self._queue: Iterator[_Item] = iter(())
         self._changed = threading.Condition()
         self._taking = threading.Lock()
-        self._stopped = False
         self._threads = [threading.Thread(target=self._read_ahead, daemon=True) for _ in range(threads)]
 
     def __enter__(self) -> Self:
@@ -54,7 +53,6 @@ class Prefetch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the readers."""
-        self._stopped = True
         self._pool.close()
         with self._changed:
             self._changed.notify_all()
@@ -115,7 +113,7 @@ class Prefetch:
         self._by_name.setdefault(name, []).append(item)
 
     def _read_ahead(self) -> None:
-        while not self._stopped:
+        while True:
             with self._taking:  # one reader after the other, so that memory goes to what is needed first
                 item = self._next()
                 if item is None:
@@ -124,15 +122,16 @@ class Prefetch:
                     buffer = self._pool.take(item.nbytes)
                 except StorageError:  # no memory: whoever asks for the tensor tries again, and is told
                     return
+            if buffer is None:  # the pool is closed
+                return
             with self._changed:
                 mine = item.state == "waiting"
-                if mine and buffer is not None:
+                if mine:
                     item.state = "reading"
-            if not mine or buffer is None:
-                if buffer is not None:
-                    self._pool.give_back(buffer)
-                continue
-            self._read_into(item, buffer)
+            if mine:
+                self._read_into(item, buffer)
+            else:
+                self._pool.give_back(buffer)
 
     def _next(self) -> _Item | None:
         with self._changed:
