@@ -61,3 +61,14 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 def test_a_verb_is_not_shadowed_by_its_room() -> None:
     assert callable(paretomerge.merge)
     assert paretomerge.merging.__name__ == "paretomerge.merging"
+
+
+def test_a_merge_imports_no_more_than_it_needs() -> None:
+    """Start-up is a large part of a merge of a small model: nothing that fits curvature or fronts is imported."""
+    code = (
+        "import sys; from paretomerge.stages import merge_checkpoints, merge_mergekit; "
+        "from paretomerge.recipes import method; method('rule', 'ties'); "
+        "print(*sorted({'scipy', 'transformers', 'paretomerge.curvature', 'paretomerge.fronts'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from paretomerge.posteriors import Dense, Diagonal, Isotropic, Product, Subspace
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
-    from paretomerge.stages.run import run
+    from paretomerge.stages import run
     from paretomerge.surrogates import PosteriorInformed, Quadratic, fit_surrogate
     from paretomerge.training import TrainingRecipe, finetune
     from paretomerge.types import Coefficients, Front, Objective, Problem, Scores, Weights, simplex_grid

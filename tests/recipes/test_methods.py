@@ -49,7 +49,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[_Entry]]:
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in TABLES.items() for name in names])
 def test_every_row_is_a_frozen_dataclass_of_settings(kind: Any, name: str) -> None:
-    row = TABLES[kind][name]
+    row = table._class_of(TABLES[kind][name])
     assert is_dataclass(row)
     assert row.__dataclass_params__.frozen
     assert row.__doc__

@@ -19,8 +19,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import solve_triangular
-from scipy.optimize import lsq_linear
 
 from paretomerge.errors import DataError, FailureError, PosteriorError
 
@@ -95,6 +93,9 @@ def _factor(curvature: np.ndarray, weighting: np.ndarray, number: int) -> tuple[
 
 def _minimiser(factor: np.ndarray, scale: np.ndarray, gradient: np.ndarray, box: Box | None) -> np.ndarray:
     """`argmin ½ cᵀAc + gᵀc` in the box, with `c = s u`: least squares `‖Lᵀu + L^-1 (s g)‖²`."""
+    from scipy.linalg import solve_triangular  # slow to import, and few verbs need it
+    from scipy.optimize import lsq_linear
+
     target = -solve_triangular(factor, scale * gradient, lower=True)
     free = scale * solve_triangular(factor, target, lower=True, trans="T")
     if box is None:

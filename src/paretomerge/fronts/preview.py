@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from paretomerge.errors import DataError
 from paretomerge.fronts.hypervolume import reference_point, require_reference
@@ -162,6 +161,8 @@ def _require_distinct(weights: np.ndarray, tasks: tuple[str, ...], what: str) ->
 
 def _spearman(ours: np.ndarray, theirs: np.ndarray) -> list[float]:
     """Per objective the correlation of the (average) ranks; NaN where either side is constant."""
+    from scipy.stats import rankdata  # slow to import, and few verbs need it
+
     result = []
     for a, b in zip(ours.T, theirs.T, strict=True):
         # np.ptp and not the spread of the ranks: exact for any values.

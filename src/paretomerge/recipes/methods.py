@@ -1,4 +1,4 @@
-"""Names to methods: one explicit table per kind. A new method is one row here.
+"""Names to methods: one explicit table per kind. A new method is one row, `room.Class`, imported when asked for.
 
 Third parties register a zero-argument callable that returns `{kind: {name: class}}` under the entry-point group
 `paretomerge.methods`; it is resolved lazily, when a name is not found in the tables.
@@ -10,53 +10,38 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_type_hints
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
-
-from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds
-from paretomerge.curvature import FitDense, FitDiagonal, FitIsotropic, FitSubspace
 from paretomerge.errors import RecipeError
-from paretomerge.merging import (
-    Averaging,
-    Breadcrumbs,
-    Dare,
-    Della,
-    FisherWeighted,
-    PosteriorMerge,
-    Slerp,
-    TaskArithmetic,
-    Ties,
-    WeightedSum,
-)
 
 Kind = Literal["posterior", "rule", "choice"]
 
-TABLES: dict[Kind, dict[str, type]] = {
+TABLES: dict[Kind, dict[str, str]] = {
     "posterior": {
-        "isotropic": FitIsotropic,
-        "diagonal": FitDiagonal,
-        "dense": FitDense,
-        "subspace": FitSubspace,
+        "isotropic": "curvature.FitIsotropic",
+        "diagonal": "curvature.FitDiagonal",
+        "dense": "curvature.FitDense",
+        "subspace": "curvature.FitSubspace",
     },
     "rule": {
-        "posterior": PosteriorMerge,
-        "averaging": Averaging,
-        "weighted_sum": WeightedSum,
-        "task_arithmetic": TaskArithmetic,
-        "ties": Ties,
-        "dare": Dare,
-        "della": Della,
-        "breadcrumbs": Breadcrumbs,
-        "slerp": Slerp,
-        "fisher": FisherWeighted,
+        "posterior": "merging.PosteriorMerge",
+        "averaging": "merging.Averaging",
+        "weighted_sum": "merging.WeightedSum",
+        "task_arithmetic": "merging.TaskArithmetic",
+        "ties": "merging.Ties",
+        "dare": "merging.Dare",
+        "della": "merging.Della",
+        "breadcrumbs": "merging.Breadcrumbs",
+        "slerp": "merging.Slerp",
+        "fisher": "merging.FisherWeighted",
     },
     "choice": {
-        "weights": ByWeights,
-        "thresholds": Thresholds,
-        "reference": ReferencePoint,
-        "knee": Knee,
+        "weights": "choices.ByWeights",
+        "thresholds": "choices.Thresholds",
+        "reference": "choices.ReferencePoint",
+        "knee": "choices.Knee",
     },
 }
 
@@ -67,12 +52,12 @@ def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> 
     Raises:
         RecipeError: an unknown name or setting, with the nearest known one.
     """
-    table = TABLES[kind]
+    table: dict[str, Any] = dict(TABLES[kind])
     if name not in table:
         table = {**_plugins().get(kind, {}), **table}
     if name not in table:
         raise RecipeError(f"unknown {kind} {name!r}{nearest(name, table)}: one of {', '.join(table)}")
-    chosen = table[name]
+    chosen = _class_of(table[name])
     known = [field.name for field in fields(chosen) if field.init]
     for key in settings or {}:
         if key not in known:
@@ -86,6 +71,14 @@ def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> 
         return chosen(**(settings or {}))
     except TypeError as error:
         raise RecipeError(f"{kind} {name!r}: {error}") from error
+
+
+def _class_of(row: str | type) -> type:
+    """The class a row names; third parties give the class itself."""
+    if not isinstance(row, str):
+        return row
+    room, _, name = row.partition(".")
+    return getattr(import_module(f"paretomerge.{room}"), name)
 
 
 def nearest(name: str, known: Any) -> str:
@@ -111,6 +104,8 @@ def _plugins() -> dict[str, dict[str, type]]:
 
 def _require_type(chosen: type, key: str, value: Any, what: str) -> None:
     """Raise `RecipeError` when a setting has a type that the method's own annotation excludes."""
+    from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
     try:
         expected: TypeAdapter[Any] = TypeAdapter(get_type_hints(chosen)[key])
     except (PydanticUserError, NameError, TypeError):

@@ -1,17 +1,25 @@
 """The conductor: from a recipe to a verified front, one file per verb. It alone sees both ends."""
 
-from paretomerge.stages.check import Preflight, check_models, check_recipe
-from paretomerge.stages.decide import choose_point, export_point, front_of
-from paretomerge.stages.fit import Fitted, fit_run
-from paretomerge.stages.front import estimate_run_front
-from paretomerge.stages.merge import MergeSummary, merge_checkpoints
-from paretomerge.stages.merge_inputs import MergeOptions
-from paretomerge.stages.mergekit import export_mergekit, merge_mergekit
-from paretomerge.stages.previews import Preview, PreviewMethod, preview_models
-from paretomerge.stages.report import report_run
-from paretomerge.stages.run import run
-from paretomerge.stages.study import Study, open_study
-from paretomerge.stages.verify import Verification, verify_run
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from paretomerge.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from paretomerge.stages.check import Preflight, check_models, check_recipe
+    from paretomerge.stages.decide import choose_point, export_point, front_of
+    from paretomerge.stages.fit import Fitted, fit_run
+    from paretomerge.stages.front import estimate_run_front
+    from paretomerge.stages.merge import MergeSummary, merge_checkpoints
+    from paretomerge.stages.merge_inputs import MergeOptions
+    from paretomerge.stages.mergekit import merge_mergekit
+    from paretomerge.stages.mergekit_export import export_mergekit
+    from paretomerge.stages.pipeline import run
+    from paretomerge.stages.previews import Preview, PreviewMethod, preview_models
+    from paretomerge.stages.report import report_run
+    from paretomerge.stages.study import Study, open_study
+    from paretomerge.stages.verify import Verification, verify_run
 
 __all__ = [
     "Fitted",
@@ -38,3 +46,31 @@ __all__ = [
     "run",
     "verify_run",
 ]
+
+_HOMES = {
+    "Fitted": "fit",
+    "MergeOptions": "merge_inputs",
+    "MergeSummary": "merge",
+    "Preflight": "check",
+    "Preview": "previews",
+    "PreviewMethod": "previews",
+    "Study": "study",
+    "Verification": "verify",
+    "check_models": "check",
+    "check_recipe": "check",
+    "choose_point": "decide",
+    "estimate_run_front": "front",
+    "export_mergekit": "mergekit_export",
+    "export_point": "decide",
+    "fit_run": "fit",
+    "front_of": "decide",
+    "merge_checkpoints": "merge",
+    "merge_mergekit": "mergekit",
+    "open_study": "study",
+    "preview_models": "previews",
+    "report_run": "report",
+    "run": "pipeline",
+    "verify_run": "verify",
+}
+
+__getattr__ = on_first_use("paretomerge.stages", _HOMES)

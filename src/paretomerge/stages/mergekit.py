@@ -1,4 +1,4 @@
-"""mergekit configurations: running one, and writing a chosen point as one."""
+"""Running a mergekit configuration."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from paretomerge.checkpoints import Checkpoint, Repairs
-from paretomerge.checkpoints.atomic import write_text
-from paretomerge.errors import CheckpointError
-from paretomerge.exports import mergekit_config
+from paretomerge.checkpoints import Repairs
 from paretomerge.recipes.mergekit import load_mergekit
-from paretomerge.stages.decide import point_of
-from paretomerge.stages.fit import fit_run
 from paretomerge.stages.merge import MergeSummary, batch_of, write_merged
 from paretomerge.stages.merge_inputs import MergeOptions, prepare_merge
-from paretomerge.stages.previews import with_strength
-from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.streaming import Advance
-from paretomerge.stages.study import Study
 from paretomerge.types import PatternWeights
 
 
@@ -66,51 +58,3 @@ def merge_mergekit(
     notes: dict[str, object] = {"weights": dict(default), "weights_for": {k: dict(v) for k, v in patterns.items()}}
     notes["mergekit"] = Path(config).read_text(encoding="utf-8")
     return write_merged(prepared, out, rows, [notes], plan.rule, options, advance, started, plan.warnings)
-
-
-def export_mergekit(
-    study: Study,
-    point: str | int,
-    file: str | os.PathLike[str],
-    *,
-    overwrite: bool = False,
-    progress: Progress = silent,
-) -> Path:
-    """Write a point of a run's front as a mergekit configuration of the same merge.
-
-    Args:
-        study: the run.
-        point: its number on the front, or `"chosen"`.
-        file: the YAML file to write.
-        overwrite: replace an existing file.
-        progress: called with short messages.
-
-    Raises:
-        InputError: no such point, or a rule or family that mergekit does not have: export the checkpoint then.
-        CheckpointError: the file exists.
-        StorageError: the disk refused.
-    """
-    target = Path(file).expanduser()
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
-    chosen, fitted = point_of(study, point, progress), fit_run(study, progress)
-    text = mergekit_config(
-        chosen.weights,
-        with_strength(fitted.method.rule, fitted.damping),
-        study.recipe.base,
-        {task: section.checkpoint for task, section in study.recipe.tasks.items()},
-        _dtype_name(study.base),
-        family=study.recipe.posterior.family,
-    )
-    return write_text(target, text)
-
-
-def _dtype_name(base: Checkpoint) -> str:
-    """The dtype of most of the base's parameters."""
-    counts: dict[str, int] = {}
-    for name in base:
-        spec = base.spec(name)
-        if spec.is_mergeable:
-            key = str(spec.dtype).removeprefix("torch.")
-            counts[key] = counts.get(key, 0) + spec.numel
-    return max(counts, key=lambda key: counts[key])
