@@ -114,7 +114,8 @@ def large_merge(models: list[Path], folder: Path) -> dict[str, Any]:
 
 
 def _start_up(folder: Path, mergekit: Path | None, repeats: int) -> dict[str, Any]:
-    actions = {"paretomerge": lambda: run_command([sys.executable, "-c", "from paretomerge.stages import merge_mergekit"], folder)}
+    ours = [sys.executable, "-c", "from paretomerge.stages import merge_mergekit"]
+    actions = {"paretomerge": lambda: run_command(ours, folder)}
     if mergekit is not None:
         actions["mergekit"] = lambda: run_command(
             [str(mergekit.parent / "python"), "-c", "import mergekit.scripts.run_yaml"], folder

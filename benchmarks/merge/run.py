@@ -100,7 +100,7 @@ def tables(found: dict[str, Any]) -> str:
             for name, row in memory.items():
                 if isinstance(row, dict):
                     cells = [f"{row[what]['fraction_of_copy']:.2f}" for what in ("averaging", "diagonal", "sweep")]
-                    lines.append(f"| {name} | {' | '.join(cells)} | {row['averaging']['copy_gb_per_second']:.0f} |")
+                    lines.append(f"| {name} | {' | '.join(cells)} | {row['copy_gb_per_second']:.0f} |")
             lines.append("")
     if "end-to-end" in found:
         lines += [
