@@ -30,8 +30,8 @@ def measure_in_memory(parameters: int, many: int, repeats: int, device: str = "c
             "diagonal": _diagonal(parameters, repeats, device),
             "sweep": _sweep(many, repeats, device),
         }
-        # More threads do not always copy faster: the yardstick is the fastest copy seen with that many or fewer, of models
-        # that no cache holds.
+        # More threads do not always copy faster: the yardstick is the fastest copy seen with that many or fewer, of
+        # models that no cache holds.
         fastest = max(fastest, *(rows[what]["copy_gb_per_second"] for what in ("averaging", "diagonal")))
         for row in rows.values():
             row["fraction_of_copy"] = round(row["traffic_gb_per_second"] / fastest, 3)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from paretomerge.arithmetic import round_into, tiles
 from paretomerge.errors import PosteriorError
 from paretomerge.merging import Averaging, PosteriorMerge, TaskArithmetic, collect_inputs, merge, merge_blocks
-from paretomerge.merging.elementwise import UNINFORMED, merge_elementwise
+from paretomerge.merging.elementwise import UNINFORMED, _DiagonalTile, merge_elementwise
 from paretomerge.posteriors import Diagonal, Elementwise, Isotropic
 
 EPS = torch.finfo(torch.float32).eps
+LOST = torch.finfo(torch.float32).tiny ** 0.5  # of a mean, where a product with it underflows
 
 
 def exact(weights, precisions, means):
@@ -44,7 +45,7 @@ def require_close(out, weights, precisions, means, terms=8):
     for row, alpha in zip(out, weights, strict=True):
         truth, sizes = exact(alpha, [p.tolist() for p in precisions], [m.tolist() for m in means])
         for found, expected, size in zip(row.tolist(), truth, sizes, strict=True):
-            assert abs(found - expected) <= terms * EPS * size + 1e-44, (found, expected)
+            assert abs(found - expected) <= terms * EPS * size + LOST, (found, expected)
 
 
 MAGNITUDES = st.one_of(st.just(0.0), st.floats(-40, 30).map(lambda exponent: 10.0**exponent), st.floats(1e-3, 1e3))
@@ -101,6 +102,33 @@ def test_a_task_without_weight_is_absent_however_sure_it_is(alone):
     require_close(out, weights, precisions, means)
     assert out[0].tolist() == pytest.approx([0.75, 0.75, 0.75, 0.5], rel=1e-6)
     assert counted == (1 if alone else 2)
+
+
+@pytest.mark.parametrize("gap", range(30, 46))
+def test_beside_a_sure_task_without_weight_no_digits_are_lost(gap):
+    """Where the others are just above the smallest numbers on its scale, they would keep a few digits only."""
+    generator = torch.Generator().manual_seed(gap)
+    small = [(torch.rand(50, generator=generator) + 0.5) * 10.0 ** (20 - gap) for _ in range(2)]
+    precisions = [torch.full((50,), 1e20), *small]
+    means = [torch.randn(50, generator=generator) for _ in range(3)]
+    weights = [[0.0, 0.3, 0.7], [0.2, 0.4, 0.4]]
+    out, counted = merged_by(precisions, means, weights)
+    require_close(out, weights, precisions, means)
+    assert counted == 0
+
+
+def test_ordinary_precisions_take_the_fast_path(monkeypatch):
+    def general(*given):
+        raise AssertionError("the general path")
+
+    monkeypatch.setattr(_DiagonalTile, "_merge_all", general)
+    generator = torch.Generator().manual_seed(2)
+    precisions = [torch.rand(100, generator=generator) + 1e-3 for _ in range(3)]
+    means = [torch.randn(100, generator=generator) for _ in range(3)]
+    out, _ = merged_by(precisions, means, [[0.2, 0.3, 0.5]])
+    require_close(out, [[0.2, 0.3, 0.5]], precisions, means)
+    with pytest.raises(AssertionError, match="the general path"):
+        merged_by([each * 0 for each in precisions], means, [[0.2, 0.3, 0.5]])
 
 
 def test_where_only_tasks_without_weight_know_anything_the_weighted_average_is_taken_and_counted():

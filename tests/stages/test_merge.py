@@ -16,7 +16,15 @@ from safetensors.torch import load_file
 from tests.tiny import TASKS, files_below
 
 from paretomerge.arithmetic import round_into
-from paretomerge.checkpoints import MANIFEST, Rename, Repairs, open_checkpoint, save_posterior, write_params
+from paretomerge.checkpoints import (
+    MANIFEST,
+    CheckpointWriter,
+    Rename,
+    Repairs,
+    open_checkpoint,
+    save_posterior,
+    write_params,
+)
 from paretomerge.errors import AlignmentError, CheckpointError, InputError, StorageError, WeightsError
 from paretomerge.merging import Averaging, PosteriorMerge, TaskArithmetic, Ties, WeightedSum, merge
 from paretomerge.posteriors import Diagonal, Isotropic, Product, Subspace, task_vector_basis
@@ -197,6 +205,14 @@ def test_options_that_cannot_be_meant_are_refused(settings, message: str) -> Non
         MergeOptions(**settings)
 
 
+def test_bad_weights_are_refused_before_a_folder_is_made(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def enter(writer: object) -> None:
+        raise AssertionError("a folder was made")
+
+    monkeypatch.setattr(CheckpointWriter, "__enter__", enter)
+    refused(models, WeightsError, "weights are negative", weights={"a": 1.5, "b": -0.5})
+
+
 def test_there_must_be_something_to_merge(models: Path) -> None:
     with pytest.raises(InputError, match="no finetunes: give at least one --task name=DIR"):
         merge_checkpoints(models / "out", models / "base", {}, {})
@@ -249,6 +265,7 @@ def test_files_of_posteriors_merge_as_posteriors_do(models: Path, family: str, m
         for name, tensor in merged.items():
             torch.testing.assert_close(found[name], tensor, rtol=1e-6, atol=1e-7)
         assert torch.equal(found["scale"], read(models / "base")["scale"])
+        assert (Path(path) / "config.json").exists()
 
 
 def test_elements_without_precision_are_counted_in_the_summary(models: Path) -> None:

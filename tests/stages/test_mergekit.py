@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tests.checkpoints.vocabularies import make_model
 from tests.recipes.mergekit.tiny_llama import NAMES, make_models, write_model
 from tests.tiny import files_below
 
@@ -156,3 +157,34 @@ def test_models_that_do_not_fit_are_refused(folder: Path) -> None:
     with pytest.raises(AlignmentError, match="small"):
         merge_mergekit(folder / "out", config)
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(("asked", "size"), [(None, 4), ("base", 3)])
+def test_its_tokenizer_holds_unless_the_repairs_say_otherwise(tmp_path: Path, asked: str | None, size: int) -> None:
+    make_model(tmp_path / "base", "abc")
+    make_model(tmp_path / "a", "abcd", shift=0.125)
+    models = [{"model": str(tmp_path / name), "parameters": {"weight": w}} for name, w in (("base", 0), ("a", 1))]
+    content = {"merge_method": "linear", "base_model": str(tmp_path / "base"), "models": models}
+    config = write(tmp_path, **content)
+    with pytest.raises(AlignmentError, match="--tokenizer"):
+        merge_mergekit(tmp_path / "none", config)
+    config = write(tmp_path, **content, tokenizer_source="union")
+    merge_mergekit(tmp_path / "out", config, MergeOptions(max_distance=10), Repairs(tokenizer=asked))
+    assert open_checkpoint(tmp_path / "out").spec("embed_tokens.weight").shape == (size, 3)
+
+
+def test_a_base_among_the_models_is_not_told_that_it_equals_itself(folder: Path) -> None:
+    """Another model that equals the base is."""
+    models = [{"model": "base"}, {"model": "a"}]
+    config = write(folder, merge_method="slerp", base_model="base", models=models, parameters={"t": 0.3})
+    assert merge_mergekit(folder / "out", config).warnings == ()
+    write_model(folder / "copy", MODELS[0])
+    models = [{"model": name, "parameters": {"weight": 1}} for name in ("base", "copy", "a")]
+    config = write(folder, merge_method="linear", base_model="base", models=models)
+    (warning,) = merge_mergekit(folder / "second", config).warnings
+    assert warning.startswith("warning: copy: is equal to the base")
+    write_model(folder / "far", {name: tensor * -3 for name, tensor in MODELS[0].items()})
+    models = [{"model": name, "parameters": {"weight": 1}} for name in ("base", "far")]
+    config = write(folder, merge_method="linear", base_model="base", models=models)
+    with pytest.raises(AlignmentError, match="far"):
+        merge_mergekit(folder / "third", config)

@@ -473,3 +473,61 @@ def test_tensors_on_modules_are_written_without_their_gradients(tmp_path):
     model = nn.Linear(2, 2)
     write_params(tmp_path / "out", dict(model.named_parameters()))
     assert torch.equal(open_checkpoint(tmp_path / "out")["weight"], model.weight.detach())
+
+
+@pytest.mark.parametrize(
+    ("given", "planned"),
+    [(torch.int64, torch.int32), (torch.int8, torch.int64), (torch.complex128, torch.complex64)],
+)
+def test_counters_and_complex_numbers_are_converted_where_nothing_is_lost(tmp_path, given, planned):
+    with CheckpointWriter(tmp_path / "out", {"n": TensorSpec((3,), planned)}) as writer:
+        writer.write("n", torch.tensor([1, -7, 100]).to(given))
+        writer.commit()
+    found = open_checkpoint(tmp_path / "out")["n"]
+    assert torch.equal(found, torch.tensor([1, -7, 100]).to(planned))
+
+
+@pytest.mark.parametrize(
+    ("values", "planned", "message"),
+    [
+        (torch.tensor([1, 300]), torch.int8, r"holds values up to 300, more than torch\.int8 can hold"),
+        (torch.tensor([1, -300]), torch.int8, r"holds values up to 300, more than torch\.int8 can hold"),
+        (torch.tensor([1, -1]), torch.uint8, r"more than torch\.uint8 can hold"),
+        (torch.tensor([1.0, 2.0]), torch.complex64, r"is torch\.float32, but torch\.complex64 was planned"),
+        (torch.tensor([1j, 2.0]), torch.float32, r"is torch\.complex64, but torch\.float32 was planned"),
+        (torch.tensor([1j, 1e300], dtype=torch.complex128), torch.complex64, r"more than torch\.complex64 can hold"),
+        (torch.tensor([True, False]), torch.float32, r"is torch\.bool, but torch\.float32 was planned"),
+    ],
+)
+def test_what_another_dtype_cannot_hold_is_refused(tmp_path, values, planned, message):
+    with (
+        CheckpointWriter(tmp_path / "out", {"n": TensorSpec((2,), planned)}) as writer,
+        pytest.raises(CheckpointError, match=message),
+    ):
+        writer.write("n", values)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_no_file_stays_open_after_a_failure(tmp_path):
+    def still_open():
+        names = [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+                 if os.path.lexists(f"/proc/self/fd/{number}")]  # fmt: skip
+        return [name for name in names if str(tmp_path) in name]
+
+    with CheckpointWriter(tmp_path / "out", SPECS, max_shard_bytes=10**6) as writer:
+        writer.write("a", PARAMS["a"])
+        assert still_open()
+    assert not still_open()
+
+
+def test_what_another_user_s_process_writes_is_not_removed(tmp_path, monkeypatch):
+    """Asking after it is not permitted, so it is there."""
+    left = tmp_path / f".out.0123456789ab-{dead_process()}.partial"
+    left.mkdir()
+
+    def refuse(process, signal):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "kill", refuse)
+    write_params(tmp_path / "out", PARAMS)
+    assert left.exists()
