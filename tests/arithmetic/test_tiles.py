@@ -200,7 +200,8 @@ def numbers_inside() -> set[int]:
     return seen
 
 
-def test_the_number_of_threads_is_as_it_was_here_and_in_new_threads():
+def test_the_number_of_threads_is_as_it_was_here_and_in_new_threads(monkeypatch):
+    monkeypatch.setattr(tiles, "_workers", {})  # they are made once, and that is when it could change
     for number in (3, 2, 3):
         with threads(number):
             with small_tiles():
@@ -209,7 +210,8 @@ def test_the_number_of_threads_is_as_it_was_here_and_in_new_threads():
             assert in_new_thread(torch.get_num_threads) == number
 
 
-def test_a_thread_with_another_number_of_threads_keeps_it_and_that_of_new_threads():
+def test_a_thread_with_another_number_of_threads_keeps_it_and_that_of_new_threads(monkeypatch):
+    monkeypatch.setattr(tiles, "_workers", {})
     ready, done = threading.Event(), threading.Event()
     found = {}
 

@@ -10,8 +10,9 @@ import torch
 from tests.checkpoints.vocabularies import make_model
 from tests.tiny import TASKS, files_below
 
-from paretomerge.checkpoints import Rename, Repairs, open_checkpoint, write_params
+from paretomerge.checkpoints import Rename, Repairs, open_checkpoint, save_posterior, write_params
 from paretomerge.errors import AlignmentError, CheckpointError, InputError
+from paretomerge.posteriors import Isotropic
 from paretomerge.stages.check import check_models, check_recipe, preflight
 
 
@@ -99,3 +100,11 @@ def test_a_recipe_is_checked_without_writing_anything(own: Path) -> None:
     assert [row.task for row in found.alignment.tasks] == list(TASKS)
     assert files_below(own) == before
     assert not check_recipe(own / "recipe.yaml", max_distance=1e-6).ok
+
+
+def test_the_file_of_a_posterior_is_told_from_a_checkpoint(tmp_path):
+    base = {"w": torch.zeros(2, 3)}
+    write_params(tmp_path / "base", base)
+    save_posterior(tmp_path / "a.safetensors", Isotropic({"w": torch.ones(2, 3)}))
+    with pytest.raises(InputError, match="'a' is the file of a posterior .*give the finetune it was fitted on"):
+        check_models(tmp_path / "base", {"a": tmp_path / "a.safetensors"})

@@ -34,14 +34,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+class Reads(Counter):
+    """How often each tensor of each folder was read, and what was read without reading ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.not_ahead: list[tuple[str, str]] = []
+
+
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Counter:
-    """How often each tensor of each folder was read."""
-    counted: Counter = Counter()
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    counted = Reads()
     read = SafetensorsFile.read
 
     def count(self, name, buffer=None):
         counted[self.path.parent.name, name] += 1
+        if buffer is None:
+            counted.not_ahead.append((self.path.parent.name, name))
         return read(self, name, buffer)
 
     monkeypatch.setattr(SafetensorsFile, "read", count)
@@ -79,7 +88,7 @@ RULES = {
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("name", RULES)
-def test_every_tensor_that_is_needed_is_read_once_and_no_other(folder: Path, reads: Counter, name, count: int) -> None:
+def test_every_tensor_that_is_needed_is_read_once_and_no_other(folder: Path, reads: Reads, name, count: int) -> None:
     rule, reads_base = RULES[name]
     weights = [[0.5, 0.5]] * count
     merged = stream(folder, inputs_of(folder), weights, rule, count)
@@ -88,6 +97,7 @@ def test_every_tensor_that_is_needed_is_read_once_and_no_other(folder: Path, rea
     if reads_base:
         expected |= {("base", tensor): 1 for tensor in NAMES}
     assert from_inputs == expected
+    assert not reads.not_ahead
     tasks = {task: {n: t for n, t in params(seed).items() if n in NAMES} for seed, task in enumerate("ab", start=1)}
     truth = merge(tasks, [0.5, 0.5], rule=rule, base=params(0))
     for opened in merged:
@@ -95,7 +105,7 @@ def test_every_tensor_that_is_needed_is_read_once_and_no_other(folder: Path, rea
         assert all(torch.allclose(opened[tensor], truth[tensor], atol=1e-6) for tensor in truth)
 
 
-def test_a_prior_and_posteriors_are_read_once_too(folder: Path, reads: Counter) -> None:
+def test_a_prior_and_posteriors_are_read_once_too(folder: Path, reads: Reads) -> None:
     for task in ("a", "b", "base"):
         precision = {name: tensor.abs() + 0.1 for name, tensor in params(5).items() if name in NAMES}
         write_params(folder / f"{task}-precision", precision)
@@ -112,7 +122,7 @@ def test_a_prior_and_posteriors_are_read_once_too(folder: Path, reads: Counter) 
     assert all(torch.equal(merged[name], tensor) for name, tensor in expected.items())
 
 
-def test_bad_weights_are_refused_before_a_value_is_read(folder: Path, reads: Counter) -> None:
+def test_bad_weights_are_refused_before_a_value_is_read(folder: Path, reads: Reads) -> None:
     inputs = inputs_of(folder)
     for weights in ([[0.5, 0.6]], [[1.5, -0.5]]):
         with pytest.raises(WeightsError):
@@ -147,6 +157,14 @@ def test_devices_are_cpu_or_cuda() -> None:
     missing = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(InputError, match=f"device '{missing}': PyTorch sees {torch.cuda.device_count()} CUDA devices"):
         require_device(missing)
+
+
+def test_a_device_without_a_number_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert require_device("cuda").type == "cuda"
+    assert require_device("cuda:0").index == 0
+    with pytest.raises(InputError, match="device 'cuda:1': PyTorch sees 1 CUDA devices here"):
+        require_device("cuda:1")
 
 
 MEASURED = """

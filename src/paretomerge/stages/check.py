@@ -18,6 +18,7 @@ from paretomerge.checkpoints import (
     align_repaired,
     apply_repairs,
     estimate_merge,
+    holds_posterior,
     open_checkpoint,
 )
 from paretomerge.errors import InputError
@@ -86,6 +87,12 @@ def check_models(
     if not tasks:
         raise InputError("no finetunes: give at least one --task name=DIR")
     opened = open_checkpoint(base)
+    for task, path in tasks.items():
+        if holds_posterior(path):
+            raise InputError(
+                f"{task!r} is the file of a posterior ({path}): check compares checkpoints; give the finetune it was "
+                "fitted on. `paretomerge merge` takes it as it is"
+            )
     finetunes = {task: open_checkpoint(path, opened) for task, path in tasks.items()}
     return preflight(
         apply_repairs(opened, finetunes, repairs),
