@@ -106,5 +106,5 @@ def test_the_file_of_a_posterior_is_told_from_a_checkpoint(tmp_path):
     base = {"w": torch.zeros(2, 3)}
     write_params(tmp_path / "base", base)
     save_posterior(tmp_path / "a.safetensors", Isotropic({"w": torch.ones(2, 3)}))
-    with pytest.raises(InputError, match="'a' is the file of a posterior .*give the finetune it was fitted on"):
+    with pytest.raises(InputError, match=r"'a' is the file of a posterior .*give the finetune it was fitted on"):
         check_models(tmp_path / "base", {"a": tmp_path / "a.safetensors"})
