@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from paretomerge.stages import run
     from paretomerge.surrogates import PosteriorInformed, Quadratic, fit_surrogate
     from paretomerge.training import TrainingRecipe, finetune
-    from paretomerge.types import Coefficients, Front, Objective, Problem, Scores, Weights, simplex_grid
+    from paretomerge.types import Coefficients, Front, Objective, PatternWeights, Problem, Scores, Weights, simplex_grid
 
 __all__ = [
     "Averaging",
@@ -58,6 +58,7 @@ __all__ = [
     "Isotropic",
     "Knee",
     "Objective",
+    "PatternWeights",
     "PosteriorInformed",
     "PosteriorMerge",
     "Problem",
@@ -115,6 +116,7 @@ _HOMES = {
     "Isotropic": "posteriors",
     "Knee": "choices",
     "Objective": "types",
+    "PatternWeights": "types",
     "PosteriorInformed": "surrogates",
     "PosteriorMerge": "merging",
     "Problem": "types",

@@ -101,3 +101,10 @@ def test_a_broken_plugin_is_named_and_disturbs_only_what_needs_plugins(plugins: 
     assert method("rule", "averaging")
     with pytest.raises(RecipeError, match=r"plugin 'majority' \(somewhere:methods\) cannot be loaded, ImportError"):
         method("rule", "majority")
+
+
+def test_a_number_that_yaml_reads_as_text_is_a_number() -> None:
+    assert method("rule", "task_arithmetic", {"scale": "1e-3"}) == TaskArithmetic(0.001)
+    assert method("rule", "ties", {"density": {"a": "5e-1", "b": 0.2}}) == method(
+        "rule", "ties", {"density": {"a": 0.5, "b": 0.2}}
+    )

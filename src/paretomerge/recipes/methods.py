@@ -65,10 +65,9 @@ def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> 
                 f"{kind} {name!r} has no setting {key!r}{nearest(key, known)}: its settings are "
                 f"{', '.join(known) or '(none)'}"
             )
-    for key, value in (settings or {}).items():
-        _require_type(chosen, key, value, f"{kind} {name!r}")
+    given = {key: _of_type(chosen, key, value, f"{kind} {name!r}") for key, value in (settings or {}).items()}
     try:
-        return chosen(**(settings or {}))
+        return chosen(**given)
     except TypeError as error:
         raise RecipeError(f"{kind} {name!r}: {error}") from error
 
@@ -102,16 +101,20 @@ def _plugins() -> dict[str, dict[str, type]]:
     return found
 
 
-def _require_type(chosen: type, key: str, value: Any, what: str) -> None:
-    """Raise `RecipeError` when a setting has a type that the method's own annotation excludes."""
+def _of_type(chosen: type, key: str, value: Any, what: str) -> Any:
+    """A setting in the type of the method's own annotation: YAML reads `1e-3` as text, which is a number here.
+
+    Raises:
+        RecipeError: a value that the annotation excludes.
+    """
     from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
     try:
         expected: TypeAdapter[Any] = TypeAdapter(get_type_hints(chosen)[key])
     except (PydanticUserError, NameError, TypeError):
-        return  # an annotation that only a type checker understands
+        return value  # an annotation that only a type checker understands
     try:
-        expected.validate_python(value)
+        return expected.validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise RecipeError(f"{what}: the setting {key!r} cannot be {value!r}: {reason}") from error
