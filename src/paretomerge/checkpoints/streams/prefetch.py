@@ -102,6 +102,9 @@ class Prefetch:
         if item.error is not None:
             raise item.error
         assert item.tensor is not None
+        if self.device.type == "cuda":
+            # it was made on a reader's stream: its memory must not be given out again before this one is done with it
+            item.tensor.record_stream(torch.cuda.current_stream(self.device))
         return item.tensor
 
     def _plan(self, checkpoint: Checkpoint, name: str) -> None:
