@@ -46,7 +46,9 @@ class WriteBehind(Mapping[str, Tensor]):
         self._writers, self._specs, self._device = writers, specs, torch.device(device)
         self._pool = BufferPool(budget, pinned=self._device.type == "cuda")
         self._buffers: dict[str, Tensor] = {}
-        self._queue: queue.SimpleQueue[tuple[str, Tensor, torch.cuda.Event | None] | None] = queue.SimpleQueue()
+        # On the CPU the buffers limit how much waits; tensors on an accelerator have none, so the queue does.
+        waiting = 0 if self._device.type == "cpu" else 4
+        self._queue: queue.Queue[tuple[str, Tensor, torch.cuda.Event | None] | None] = queue.Queue(waiting)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
