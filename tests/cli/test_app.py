@@ -35,6 +35,7 @@ OPTIONS = {
         "--rule",
         "--set",
         "--mergekit",
+        "--seed",
         "--rename",
         "--skip",
         "--private",

@@ -362,3 +362,19 @@ def test_json_is_printed_and_nothing_else(models: Path) -> None:
 
 def test_the_package_root_has_the_same_merge() -> None:
     assert paretomerge.merge is merge
+
+
+def test_the_seed_of_a_mergekit_configuration_decides_what_is_dropped(models: Path) -> None:
+    config = models / "dare.yml"
+    finetunes = [{"model": str(models / task), "parameters": {"weight": 0.5, "density": 0.5}} for task in "ab"]
+    content = {"merge_method": "dare_linear", "base_model": str(models / "base"), "models": finetunes}
+    config.write_text(json.dumps(content))  # JSON is YAML
+    merged = {}
+    for name, seed in (("first", "1"), ("again", "1"), ("other", "2")):
+        assert invoke("merge", models / name, "--mergekit", config, "--seed", seed).code == 0
+        merged[name] = read_params(models / name)["embed.weight"]
+    assert torch.equal(merged["first"], merged["again"])
+    assert not torch.equal(merged["first"], merged["other"])
+    answer = _merge(models, "a=0.5,b=0.5", "--seed", "1")
+    assert answer.code == 2
+    assert "--seed goes with --mergekit" in answer.err

@@ -72,6 +72,9 @@ def command(
             "--mergekit", metavar="FILE", help="Run this mergekit configuration instead of the options above."
         ),
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of the random drops of a mergekit configuration; else --set seed=1.")
+    ] = None,
     rename: RenameOption = None,
     skip: SkipOption = None,
     private: PrivateOption = None,
@@ -111,10 +114,12 @@ def command(
         if mergekit is not None:
             if base or task or weights or weights_for or rule or setting:
                 raise InputError("--mergekit brings base, tasks, weights, rule and settings: leave those options out")
-            summary = merge_mergekit(out, mergekit, options, repairs, advance=advance)
+            summary = merge_mergekit(out, mergekit, options, repairs, seed=seed or 0, advance=advance)
         else:
             if base is None or not task or not weights:
                 raise InputError("give --base DIR, --task NAME=PATH for each task, and --weights; or --mergekit FILE")
+            if seed is not None:
+                raise InputError("--seed goes with --mergekit; a rule that draws random numbers takes --set seed=1")
             many = [parse_numbers(text, "--weights") for text in weights]
             summary = merge_checkpoints(
                 out,
