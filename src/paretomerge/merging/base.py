@@ -72,6 +72,18 @@ class Inputs:
         """The dtype in which `tensors` are added up."""
         return self.accumulate or compute_dtype(tensor.dtype for tensor in tensors)
 
+    @cached_property
+    def params(self) -> tuple[Params, ...]:
+        """Every large set of tensors that is an input, once each."""
+        found: list[Params] = []
+
+        def note(params: Params) -> Params:
+            found.append(params)
+            return params
+
+        self.map_params(note)
+        return tuple(found)
+
     def map_params(self, view: Callable[[Params], Params]) -> Inputs:
         """The same inputs with every large set of tensors replaced by `view` of it, once for each set."""
         seen: dict[int, tuple[Params, Params]] = {}

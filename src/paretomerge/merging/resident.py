@@ -99,15 +99,10 @@ class ResidentMerge:
     @cached_property
     def _held(self) -> frozenset[int]:
         """Where the memory of the inputs begins; what reads lazily has none."""
-        held: set[int] = set()
-
-        def note(params: Params) -> Params:
-            if not hasattr(params, "spec"):
-                held.update(tensor.untyped_storage().data_ptr() for tensor in params.values() if tensor.numel())
-            return params
-
-        self.inputs.map_params(note)
-        return frozenset(held)
+        memory = (params for params in self.inputs.params if not hasattr(params, "spec"))
+        return frozenset(
+            tensor.untyped_storage().data_ptr() for params in memory for tensor in params.values() if tensor.numel()
+        )
 
     def _require_apart(self, params: Params) -> None:
         for name in self.inputs.specs:

@@ -102,13 +102,11 @@ class PreparedMerge:
     def private_nbytes(self) -> int:
         """Bytes of the tensors that are kept per task."""
         specs = (own.spec(name) for own in self.private.values() for name in own)
-        return sum(spec.numel * spec.dtype.itemsize for spec in specs)
+        return sum(spec.nbytes for spec in specs)
 
     def require_unchanged(self) -> None:
         """Raise `StorageError` if a file was written to while it was read."""
-        read: list[Params] = [*self.checkpoints, *self.private.values()]
-        self.inputs.map_params(lambda params: read.append(params) or params)  # type: ignore[func-returns-value]
-        for params in read:
+        for params in (*self.checkpoints, *self.private.values(), *self.inputs.params):
             if isinstance(params, Checkpoint):
                 params.require_unchanged()
 

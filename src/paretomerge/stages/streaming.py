@@ -37,8 +37,9 @@ class Budget:
     @classmethod
     def of(cls, views: Sequence[Params], specs: Mapping[str, TensorSpec], count: int) -> Budget:
         """The largest block and some room: many small blocks are read ahead and written behind, the largest alone."""
-        block = max((sum(_nbytes(view, name) for view in views) for name in specs), default=0)
-        output = count * max((spec.numel * spec.dtype.itemsize for spec in specs.values()), default=0)
+        read = [view for view in views if isinstance(view, Checkpoint)]
+        block = max((sum(spec_of(view, name).nbytes for view in read if name in view) for name in specs), default=0)
+        output = count * max((spec.nbytes for spec in specs.values()), default=0)
         return cls(block + SLACK, output + SLACK)
 
 
@@ -67,10 +68,8 @@ def stream_merge(
         StorageError: a disk refused, or a source changed while it was read.
         WeightsError, PosteriorError: as `merge`.
     """
-    found: list[Params] = []
-    inputs.map_params(lambda params: found.append(params) or params)  # type: ignore[func-returns-value]
-    budget = Budget.of(found, specs, len(writers))
-    total = sum(_size(spec) for spec in specs.values())
+    budget = Budget.of(inputs.params, specs, len(writers))
+    total = sum(spec.nbytes for spec in specs.values())
     done = 0
     target = require_device(device)
     with (
@@ -84,7 +83,7 @@ def stream_merge(
         for name, merged in blocks:
             out.put(name, merged)
             prefetch.release(name)
-            done += _size(specs[name])
+            done += specs[name].nbytes
             advance(done, total)
         out.finish()
 
@@ -121,13 +120,3 @@ def _wanted(inputs: Inputs, rule: MergeRule) -> Callable[[Params], Callable[[str
         return lambda name: name in covered
 
     return choose
-
-
-def _nbytes(params: Params, name: str) -> int:
-    if not isinstance(params, Checkpoint) or name not in params:
-        return 0
-    return _size(spec_of(params, name))
-
-
-def _size(spec: TensorSpec) -> int:
-    return spec.numel * spec.dtype.itemsize

@@ -31,6 +31,17 @@ class TensorSpec:
         return prod(self.shape)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return self.numel * self.dtype.itemsize
+
+    def room(self, buffer: Tensor | None = None) -> Tensor:
+        """A tensor of this shape and dtype, not initialised: the beginning of `buffer` (uint8), or new memory."""
+        if buffer is None:
+            return torch.empty(self.shape, dtype=self.dtype)
+        return buffer[: self.nbytes].view(self.dtype).reshape(self.shape)
+
+    @property
     def is_mergeable(self) -> bool:
         """Whether arithmetic on it makes sense: counters, masks and token ids are only copied."""
         return self.dtype.is_floating_point

@@ -75,11 +75,7 @@ class AdapterTensors:
         if part is None:
             source, inner = self.locate(name)
             return source.read(inner, buffer)
-        spec = self.spec(name)
-        if buffer is None:
-            result = torch.empty(spec.shape, dtype=spec.dtype)
-        else:
-            result = buffer[: spec.numel * spec.dtype.itemsize].view(spec.dtype).reshape(spec.shape)
+        result = self.spec(name).room(buffer)
         result.copy_(part.source.read(part.weight))
         self._add(result, part)
         return result

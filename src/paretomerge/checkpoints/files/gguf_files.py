@@ -65,8 +65,7 @@ class GgufFile:
             StorageError: the disk refused, or the file was replaced since it was opened.
         """
         spec, mapped = self.spec(name), self.mapped[name]
-        count = spec.numel * spec.dtype.itemsize
-        raw = read_range(self.path, self.stamp, self.starts[mapped.name], count, buffer, name)
+        raw = read_range(self.path, self.stamp, self.starts[mapped.name], spec.nbytes, buffer, name)
         values = raw.view(spec.dtype).reshape(spec.shape)
         if not mapped.heads:
             return values
@@ -107,7 +106,7 @@ def open_gguf(path: Path) -> GgufFile:
     for name, (shape, kind, offset) in tensors.items():
         specs[name] = TensorSpec(shape, DTYPES[kind])
         starts[name] = begin + offset
-        end = starts[name] + specs[name].numel * specs[name].dtype.itemsize
+        end = starts[name] + specs[name].nbytes
         if end > stamp[2]:
             raise CheckpointError(
                 f"{path}: truncated: {name!r} ends at byte {end}, the file has {stamp[2]}: copy or download it again"

@@ -58,7 +58,7 @@ class Entry:
     @property
     def nbytes(self) -> int:
         """Bytes of its values."""
-        return self.spec.numel * self.spec.dtype.itemsize
+        return self.spec.nbytes
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,7 @@ class TorchFile:
         tensor = self._held.read(name)
         if buffer is None:
             return tensor.contiguous()
-        count = tensor.numel() * tensor.dtype.itemsize
-        held = buffer[:count].view(tensor.dtype).reshape(tensor.shape)
-        return held.copy_(tensor)
+        return self.spec(name).room(buffer).copy_(tensor)
 
     def locate(self, name: str) -> tuple[TensorSource, str]:
         """Itself, and the first name of the tensor: two names of one tensor (tied weights) are read once."""

@@ -11,7 +11,6 @@ import torch
 
 from paretomerge.checkpoints.atomic import free_bytes
 from paretomerge.checkpoints.checkpoint import Checkpoint
-from paretomerge.checkpoints.writing.shards import nbytes_of
 from paretomerge.types import TensorSpec
 
 FIXED_MEMORY = 300_000_000
@@ -87,9 +86,9 @@ def estimate_merge(
     specs = {name: base.spec(name) for name in base}
     largest = max(specs, key=lambda name: specs[name].numel)
     inputs = 1 + len(finetunes) * inputs_per_finetune
-    one_model = sum(nbytes_of(_written(spec, dtype)) for spec in specs.values())
+    one_model = sum(_written(spec, dtype).nbytes for spec in specs.values())
     aside = list((private or {}).values())
-    kept = sum(nbytes_of(own.spec(name)) for own in aside for name in own)
+    kept = sum(own.spec(name).nbytes for own in aside for name in own)
     # a precision is as large as the finetune it belongs to
     to_read = _unique_bytes([base, *finetunes.values(), *aside])
     to_read += (inputs_per_finetune - 1) * _unique_bytes(finetunes.values())
@@ -117,10 +116,10 @@ def measure_reading(checkpoints: Iterable[Checkpoint], longest: float = LONGEST_
     for checkpoint in checkpoints:
         for name in checkpoint:
             spec = checkpoint.spec(name)
-            if nbytes_of(spec) > len(buffer):
-                buffer = torch.empty(nbytes_of(spec), dtype=torch.uint8)
+            if spec.nbytes > len(buffer):
+                buffer = torch.empty(spec.nbytes, dtype=torch.uint8)
             checkpoint.read(name, buffer)
-            done += nbytes_of(spec)
+            done += spec.nbytes
             if time.perf_counter() - started > longest:
                 return done / (time.perf_counter() - started)
     return done / max(time.perf_counter() - started, 1e-9) if done else None
@@ -136,5 +135,5 @@ def _unique_bytes(checkpoints: Iterable[Checkpoint]) -> int:
     for checkpoint in checkpoints:
         for name in checkpoint:
             holder, inner = checkpoint.locate(name)
-            seen[id(holder), inner] = nbytes_of(checkpoint.spec(name))
+            seen[id(holder), inner] = checkpoint.spec(name).nbytes
     return sum(seen.values())

@@ -129,7 +129,7 @@ def sum_task_vectors(sums: Sums, base: Params, finetunes: Mapping[str, Params], 
     """Read the tensors `names` of every model once and add them to `sums`; memory is the largest tensor of each."""
     names = [name for name in names if spec_of(base, name).is_mergeable]
     models = (base, *finetunes.values())
-    size = [max((_nbytes(model, name) for name in names if name in model), default=0) for model in models]
+    size = [max((spec_of(model, name).nbytes for name in names if name in model), default=0) for model in models]
     buffers = [torch.empty(count, dtype=torch.uint8) for count in size]
     for name in names:
         rows = [t for t, task in enumerate(sums.tasks) if comparable(name, base, finetunes[task])]
@@ -250,8 +250,3 @@ def _not_finite(task: str | None, name: str, values: Tensor) -> list[Finding]:
         "their dtype; use an earlier checkpoint, or save in bfloat16 or float32"
     )
     return [Finding("error", "not_finite", task, name, message)]
-
-
-def _nbytes(params: Params, name: str) -> int:
-    spec = spec_of(params, name)
-    return spec.numel * spec.dtype.itemsize

@@ -131,10 +131,7 @@ class TokenTensors:
     def read(self, name: str, buffer: Tensor | None = None) -> Tensor:
         """Gather the rows, in `buffer` if it is given."""
         spec, plan = self.spec(name), self._plan
-        if buffer is None:
-            out = torch.empty(spec.shape, dtype=spec.dtype)
-        else:
-            out = buffer[: spec.numel * spec.dtype.itemsize].view(spec.dtype).reshape(spec.shape)
+        out = spec.room(buffer)
         _put(out, plan.own, self._model, name)
         if len(plan.base.to):
             _put(out, plan.base, self._base, name)

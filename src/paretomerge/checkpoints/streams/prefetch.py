@@ -237,5 +237,4 @@ class _Item:
     @property
     def nbytes(self) -> int:
         """Bytes of its values."""
-        spec = self.source.spec(self.name)
-        return spec.numel * spec.dtype.itemsize
+        return self.source.spec(self.name).nbytes

@@ -70,11 +70,9 @@ class WriteBehind(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         """Room for one tensor of all models, not initialised; waits for the thread where there is none."""
         spec = self._specs[name]
-        shape = (len(self._writers), *spec.shape)
         if self._device.type != "cpu":
-            return torch.empty(shape, dtype=spec.dtype, device=self._device)
-        buffer = self._take(name)
-        return _as_tensor(buffer, shape, spec)
+            return torch.empty((len(self._writers), *spec.shape), dtype=spec.dtype, device=self._device)
+        return self._take(name)
 
     def put(self, name: str, merged: Tensor) -> None:
         """Hand over a complete tensor, `[K, *shape]`, that came from this mapping.
@@ -108,11 +106,13 @@ class WriteBehind(Mapping[str, Tensor]):
         return len(self._specs)
 
     def _take(self, name: str) -> Tensor:
+        """Room on the CPU for one tensor of all models."""
         spec = self._specs[name]
-        buffer = self._pool.take(len(self._writers) * spec.numel * spec.dtype.itemsize)
+        batch = TensorSpec((len(self._writers), *spec.shape), spec.dtype)
+        buffer = self._pool.take(batch.nbytes)
         assert buffer is not None
         self._buffers[name] = buffer
-        return buffer
+        return batch.room(buffer)
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -133,7 +133,7 @@ class WriteBehind(Mapping[str, Tensor]):
     def _write(self, name: str, merged: Tensor, event: torch.cuda.Event | None) -> None:
         if event is not None:
             event.synchronize()
-            merged = _as_tensor(self._take(name), tuple(merged.shape), self._specs[name]).copy_(merged)
+            merged = self._take(name).copy_(merged)
         require_finite_output(name, merged)
         for writer, model in zip(self._writers, merged, strict=True):
             writer.write(name, model)
@@ -151,8 +151,3 @@ def require_finite_output(name: str, merged: Tensor) -> None:
         f"the merged {name!r} has NaN or infinite entries: a finetune diverged or overflowed its dtype (`paretomerge "
         "check` says which one), or the weights are far outside the usual range"
     )
-
-
-def _as_tensor(buffer: Tensor, shape: tuple[int, ...], spec: TensorSpec) -> Tensor:
-    count = shape[0] * spec.numel * spec.dtype.itemsize
-    return buffer[:count].view(spec.dtype).reshape(shape)

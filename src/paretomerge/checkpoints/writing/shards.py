@@ -42,11 +42,11 @@ def plan_shards(
     groups: list[dict[str, TensorSpec]] = [{}]
     filled = 0
     for name, spec in specs.items():
-        if groups[-1] and filled + nbytes_of(spec) > max_shard_bytes:
+        if groups[-1] and filled + spec.nbytes > max_shard_bytes:
             groups.append({})
             filled = 0
         groups[-1][name] = spec
-        filled += nbytes_of(spec)
+        filled += spec.nbytes
     if len(groups) == 1:
         return (plan_file(WHOLE, groups[0], metadata),)
     return tuple(
@@ -60,13 +60,13 @@ def plan_file(file: str, specs: Mapping[str, TensorSpec], metadata: Mapping[str,
     begins, reached = {}, 0
     for name, spec in sorted(specs.items(), key=lambda item: -item[1].dtype.itemsize):
         begins[name] = reached
-        reached += nbytes_of(spec)
+        reached += spec.nbytes
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     for name, spec in specs.items():  # the header keeps the order of the specs, whatever the offsets
         header[name] = {
             "dtype": DTYPE_CODES[spec.dtype],
             "shape": list(spec.shape),
-            "data_offsets": [begins[name], begins[name] + nbytes_of(spec)],
+            "data_offsets": [begins[name], begins[name] + spec.nbytes],
         }
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
@@ -78,14 +78,9 @@ def plan_file(file: str, specs: Mapping[str, TensorSpec], metadata: Mapping[str,
 def index_of(shards: tuple[Shard, ...], specs: Mapping[str, TensorSpec]) -> dict[str, object]:
     """The content of `model.safetensors.index.json`."""
     return {
-        "metadata": {"total_size": sum(nbytes_of(spec) for spec in specs.values())},
+        "metadata": {"total_size": sum(spec.nbytes for spec in specs.values())},
         "weight_map": {name: shard.file for shard in shards for name in specs if name in shard.starts},
     }
-
-
-def nbytes_of(spec: TensorSpec) -> int:
-    """Bytes of the values of one tensor."""
-    return spec.numel * spec.dtype.itemsize
 
 
 def require_writable(specs: Mapping[str, TensorSpec]) -> None:

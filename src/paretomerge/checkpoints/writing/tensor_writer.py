@@ -19,7 +19,7 @@ from torch import Tensor
 from paretomerge.arithmetic import round_into
 from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.files.byte_ranges import Stamp, read_range, stamp_of
-from paretomerge.checkpoints.writing.shards import Shard, nbytes_of
+from paretomerge.checkpoints.writing.shards import Shard
 from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.types import TensorSpec
 
@@ -89,7 +89,7 @@ class TensorWriter:
                 same = handle.read(length) == shard.header and stamp[2] == shard.nbytes
             self._require_same(same, "the header", shard.file)
             for name, start in shard.starts.items():
-                found = _checksum(path, stamp, start, nbytes_of(self._specs[name]), name)
+                found = _checksum(path, stamp, start, self._specs[name].nbytes, name)
                 self._require_same(found == self.checksums[name], repr(name), shard.file)
 
     def _require_same(self, same: bool, what: str, file: str) -> None:
