@@ -20,6 +20,8 @@ A message says what was seen, the likely cause, and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -86,3 +88,13 @@ class MissingExtraError(FailureError):
     def of(cls, package: str, extra: str) -> MissingExtraError:
         """The error for `package`, which `pip install 'paretomerge[extra]'` brings."""
         return cls(f"this needs the package {package!r}: install it with  pip install 'paretomerge[{extra}]'")
+
+
+def nearest(name: object, known: Iterable[object]) -> str:
+    """What a message adds to an unknown name: ` (did you mean 'x'?)`, or nothing when nothing is near.
+
+    >>> nearest("avreaging", ["averaging", "ties"])
+    " (did you mean 'averaging'?)"
+    """
+    close = get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -85,3 +85,17 @@ def test_digests_do_not_depend_on_order_or_memory_layout():
     one = {"w": matrix, "b": torch.tensor(True), "h": torch.ones(1, dtype=torch.bfloat16)}
     other = {"h": one["h"], "b": one["b"], "w": matrix.T.contiguous().T}
     assert digest_params(one) == digest_params(other)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "count"), [((2, 3), torch.bfloat16, 12), ((), torch.float64, 8), ((0,), torch.int8, 0)]
+)
+def test_a_spec_gives_room_for_its_tensor_in_a_buffer_or_in_new_memory(shape, dtype, count):
+    spec = TensorSpec(shape, dtype)
+    assert spec.nbytes == count
+    buffer = torch.zeros(64, dtype=torch.uint8)
+    for room in (spec.room(), spec.room(buffer)):
+        assert (tuple(room.shape), room.dtype) == (shape, dtype)
+    spec.room(buffer).fill_(1)
+    assert bool(buffer[:count].any()) == (count > 0)
+    assert not buffer[count:].any()

@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from paretomerge.errors import DataError
+from paretomerge.errors import DataError, nearest
 from paretomerge.fronts import minimised_values, normalised_values
 from paretomerge.types import Front, FrontPoint, Objective
 
@@ -94,9 +93,9 @@ def require_objectives(named: Iterable[str], objectives: Sequence[Objective]) ->
     known = [objective.name for objective in objectives]
     for name in named:
         if name not in known:
-            close = get_close_matches(str(name), known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise DataError(f"unknown objective {name!r}{hint}: the front's objectives are {', '.join(known)}")
+            raise DataError(
+                f"unknown objective {name!r}{nearest(name, known)}: the front's objectives are {', '.join(known)}"
+            )
 
 
 def checked_wishes(wishes: Mapping[str, float], what: str) -> dict[str, float]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
-from paretomerge.errors import RecipeError
+from paretomerge.errors import RecipeError, nearest
 
 PerTask = float | Mapping[str, float] | tuple[tuple[str, float], ...]
 """One number, or a mapping task → number. Rules keep a mapping as pairs in the order of the names, so that they print,
@@ -47,7 +46,7 @@ def for_tasks(name: str, value: PerTask, tasks: Sequence[str]) -> list[float]:
     given = dict(value)
     for task in given:
         if task not in tasks:
-            raise RecipeError(f"{name} is given for {task!r}, which is no task{_nearest(task, tasks)}: {_list(tasks)}")
+            raise RecipeError(f"{name} is given for {task!r}, which is no task{nearest(task, tasks)}: {_list(tasks)}")
     missing = [task for task in tasks if task not in given]
     if missing:
         raise RecipeError(f"{name} is not given for {_list(missing)}: give one number, or a number for every task")
@@ -68,11 +67,6 @@ def _number(what: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise RecipeError(f"{what} must be a finite number, got {value!r}")
     return float(value)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _list(names: Iterable[str]) -> str:

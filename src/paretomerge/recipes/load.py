@@ -14,8 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from paretomerge.errors import RecipeError
-from paretomerge.recipes.methods import nearest
+from paretomerge.errors import RecipeError, nearest
 from paretomerge.recipes.schema import Recipe
 
 

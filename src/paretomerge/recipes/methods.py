@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_type_hints
 
-from paretomerge.errors import RecipeError
+from paretomerge.errors import RecipeError, nearest
 
 Kind = Literal["posterior", "rule", "choice"]
 
@@ -78,12 +77,6 @@ def _class_of(row: str | type) -> type:
         return row
     room, _, name = row.partition(".")
     return getattr(import_module(f"paretomerge.{room}"), name)
-
-
-def nearest(name: str, known: Any) -> str:
-    """` (did you mean 'x'?)`, or nothing when nothing is near."""
-    close = get_close_matches(str(name), [str(k) for k in known], n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 @cache

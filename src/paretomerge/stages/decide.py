@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from paretomerge.choices import Choice, ChoiceRule, choose
-from paretomerge.errors import InputError
+from paretomerge.errors import InputError, nearest
 from paretomerge.exports import ModelCard, export_checkpoint, export_task_weights
 from paretomerge.recipes import digest_recipe
-from paretomerge.recipes.methods import nearest
 from paretomerge.stages.fit import fit_run
 from paretomerge.stages.front import estimate_run_front, score_merged
 from paretomerge.stages.scoring import Progress, silent

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paretomerge.errors import RecipeError
+from paretomerge.errors import RecipeError, nearest
 from paretomerge.fronts import estimate_front
 from paretomerge.merging import FisherWeighted, PosteriorMerge
 from paretomerge.recipes import digest_recipe
-from paretomerge.recipes.methods import nearest
 from paretomerge.runs import evaluation_key
 from paretomerge.stages.fit import Fitted, fit_run
 from paretomerge.stages.scoring import Progress, score_models, silent

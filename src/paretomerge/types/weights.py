@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from paretomerge.errors import WeightsError
+from paretomerge.errors import WeightsError, nearest
 
 SIMPLEX_TOLERANCE = 1e-6
 
@@ -138,9 +137,7 @@ def require_tasks(named: Sequence[str], tasks: Sequence[str]) -> None:
     """Raise `WeightsError` unless `named` is exactly the set of `tasks`."""
     unknown = [name for name in named if name not in tasks]
     if unknown:
-        close = get_close_matches(unknown[0], list(tasks), n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise WeightsError(f"unknown task {unknown[0]!r}{hint}: the tasks are {', '.join(tasks)}")
+        raise WeightsError(f"unknown task {unknown[0]!r}{nearest(unknown[0], tasks)}: the tasks are {', '.join(tasks)}")
     missing = [task for task in tasks if task not in named]
     if missing:
         raise WeightsError(f"no weight for task {missing[0]!r}: give one for each of {', '.join(tasks)}")

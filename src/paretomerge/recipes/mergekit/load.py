@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
-from paretomerge.errors import RecipeError
+from paretomerge.errors import RecipeError, nearest
 from paretomerge.recipes.mergekit.models import (
     USE_MERGEKIT,
     ModelPath,
@@ -20,7 +20,6 @@ from paretomerge.recipes.mergekit.models import (
 )
 from paretomerge.recipes.mergekit.parameters import METHODS, check_settings
 from paretomerge.recipes.mergekit.recipe import MergekitRecipe
-from paretomerge.recipes.methods import nearest
 
 KEYS = (
     *("merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype"),

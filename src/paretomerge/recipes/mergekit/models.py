@@ -15,9 +15,8 @@ from typing import Any
 
 from paretomerge.checkpoints import Checkpoint, open_checkpoint
 from paretomerge.checkpoints.files.hub import SCHEME
-from paretomerge.errors import RecipeError
+from paretomerge.errors import RecipeError, nearest
 from paretomerge.recipes.mergekit.parameters import Settings
-from paretomerge.recipes.methods import nearest
 
 MODEL_KEYS = ("model", "parameters")
 SOURCE_KEYS = ("model", "layer_range", "parameters")

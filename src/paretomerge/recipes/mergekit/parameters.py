@@ -29,8 +29,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from paretomerge.errors import RecipeError
-from paretomerge.recipes.methods import nearest
+from paretomerge.errors import RecipeError, nearest
 
 Scope = Literal["shared", "input", "finetune"]
 Settings = Mapping[str, Any]
