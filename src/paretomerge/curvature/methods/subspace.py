@@ -1,0 +1,50 @@
+"""Settings of subspace posteriors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from paretomerge.curvature.methods.locations import Location, require_location
+from paretomerge.errors import RecipeError
+from paretomerge.posteriors import Grouping
+
+Enrichment = Literal["none", "gradient", "scaled_gradient"]
+
+
+@dataclass(frozen=True)
+class FitSubspace:
+    """Full Gaussian over the coefficients of task vectors cut into groups, by Gauss-Newton products.
+
+    Args:
+        groups: `"model"`, `"layer"`, `"tensor"`, or a function from parameter name to group.
+        location: `"centred"`: every task's loss is expanded once, with its gradient, at the average of the
+            finetunes, where merges land; one expansion serves all weightings. `"finetune"`: each task's curvature
+            at its own finetune.
+        enrich: further directions per group and task: the negative `"gradient"` at the centre, or the
+            `"scaled_gradient"` (divided by the root of its own second moment, as Adam would).
+        centres: how many expansions in a row; each further one is made where the merge with equal weights landed
+            (and adds its own gradients to an enriched basis). All of them serve every weighting.
+        damping: the ridge, relative, centred at each task's own finetune.
+        examples: per task for the curvature, all when `None`; gradients always take the whole split, which costs
+            one backward pass.
+    """
+
+    groups: Grouping = "layer"
+    location: Location = "centred"
+    enrich: Enrichment = "none"
+    centres: int = 1
+    damping: float = 1e-2
+    examples: int | None = None
+
+    family: ClassVar[str] = "subspace"
+
+    def __post_init__(self) -> None:
+        """Gradients for enrichment are taken at the centre."""
+        require_location(self.location, ("finetune", "centred"), self.family)
+        if self.enrich not in ("none", "gradient", "scaled_gradient"):
+            raise RecipeError(f"enrich={self.enrich!r} is unknown: none, gradient or scaled_gradient")
+        if self.centres < 1 or (self.centres > 1 and self.location != "centred"):
+            raise RecipeError("centres counts centred expansions: at least 1, and more than 1 needs location='centred'")
+        if self.enrich != "none" and self.location != "centred":
+            raise RecipeError("an enriched basis needs location='centred': its gradients are taken at the centre")
