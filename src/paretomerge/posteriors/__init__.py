@@ -1,6 +1,6 @@
 """Gaussian distributions over parameters, one file per family."""
 
-from paretomerge.posteriors.base import Elementwise, Matrix, Natural, Posterior, cholesky
+from paretomerge.posteriors.base import Elementwise, Matrix, Posterior, cholesky
 from paretomerge.posteriors.basis import (
     Basis,
     DirectionLabel,
@@ -13,6 +13,8 @@ from paretomerge.posteriors.damping import damp, relative_strength
 from paretomerge.posteriors.dense import Dense
 from paretomerge.posteriors.diagonal import Diagonal
 from paretomerge.posteriors.isotropic import Isotropic
+from paretomerge.posteriors.kronecker import Factored, Kronecker, KroneckerFactors
+from paretomerge.posteriors.low_rank import LowRank
 from paretomerge.posteriors.predicted_loss import PredictedLoss
 from paretomerge.posteriors.product import Product
 from paretomerge.posteriors.subspace import Subspace
@@ -23,10 +25,13 @@ __all__ = [
     "Diagonal",
     "DirectionLabel",
     "Elementwise",
+    "Factored",
     "Grouping",
     "Isotropic",
+    "Kronecker",
+    "KroneckerFactors",
+    "LowRank",
     "Matrix",
-    "Natural",
     "Posterior",
     "PredictedLoss",
     "Product",

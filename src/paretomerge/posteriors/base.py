@@ -3,10 +3,12 @@
 A Gaussian `N(m, H^-1)` has the natural parameters `H` (precision) and `H m`. Merging adds them, so they come
 first here, and the mean is derived: centred curvature is often singular, its mean undefined, its merge fine.
 
-Two kinds of block cover all families:
+A block's natural parameters are of one of four kinds, and a merge adds two of a kind:
 
     elementwise   H is diagonal: precision and mean have the shape of a tensor (or precision is one number)
     matrix        H is a matrix [D, D] over D coordinates, precision × mean a vector [D]
+    factored      H is diagonal in a Kronecker product of two bases: one layer (`kronecker.py`)
+    low rank      H is diagonal plus R outer products, over the whole model (`low_rank.py`)
 
 Shapes: `T` tasks, `K` weightings, `D` coordinates of a block, `P` parameters.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -45,9 +47,6 @@ class Matrix:
     precision_mean: Tensor
 
 
-Natural = Elementwise | Matrix
-
-
 @runtime_checkable
 class Posterior(Protocol):
     """A Gaussian over parameters.
@@ -73,8 +72,8 @@ class Posterior(Protocol):
         """Names of the independent blocks."""
         ...
 
-    def natural(self, block: str) -> Natural:
-        """Natural parameters of one block."""
+    def natural(self, block: str) -> Any:
+        """Natural parameters of one block: `Elementwise`, `Matrix`, or a kind of the family's own."""
         ...
 
     def names(self, block: str) -> tuple[str, ...]:
@@ -87,6 +86,14 @@ class Posterior(Protocol):
         Tensor by tensor: each name is given back when its tensor is complete, and `out` may use the same memory for
         the next one.
         """
+        ...
+
+    def restrict(self, block: str, gradient: Params) -> Any:
+        """A gradient with respect to the parameters in a block's coordinates, float64: the chain rule of `expand`."""
+        ...
+
+    def displacement(self, block: str, step: Any) -> dict[str, Tensor]:
+        """A step in a block's coordinates as one of the parameters, float64; tensors that stay are left out."""
         ...
 
     def map_params(self, view: Callable[[Params], Params]) -> Posterior:
@@ -140,6 +147,20 @@ def require_finite(tensor: Tensor, what: str) -> Tensor:
             "(compute it in float32)"
         )
     return tensor
+
+
+def require_nonnegative(precision: Tensor, block: str) -> Tensor:
+    """Return `precision`, or raise `PosteriorError` where it is negative or not finite."""
+    low, high = extremes(precision)
+    if bool((low >= 0) & torch.isfinite(high)):
+        return precision
+    require_finite(precision, f"the precision of {block!r}")
+    if bool((precision < 0).any()):
+        raise PosteriorError(
+            f"the precision of {block!r} is negative (lowest {float(precision.min()):.3g}): a Hessian that is not "
+            "positive semi-definite is no precision; use a Fisher or Gauss-Newton matrix"
+        )
+    return precision
 
 
 def require_symmetric(matrix: Tensor, size: int, what: str) -> Tensor:

@@ -15,6 +15,8 @@ from paretomerge.posteriors.base import Posterior
 from paretomerge.posteriors.dense import Dense
 from paretomerge.posteriors.diagonal import Diagonal
 from paretomerge.posteriors.isotropic import Isotropic
+from paretomerge.posteriors.kronecker import Kronecker
+from paretomerge.posteriors.low_rank import LowRank
 from paretomerge.posteriors.product import Product
 from paretomerge.posteriors.subspace import Subspace
 
@@ -25,10 +27,11 @@ RIDGE_FLOOR = 1e-6
 def damp(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Posterior]:
     """Add a prior to every task's curvature, the same for all tasks, in the curvature's own units.
 
-    Diagonal and dense posteriors get `λ = relative × mean diagonal of the tasks' average precision` on every
-    parameter, and keep their means. A subspace posterior gets one ridge per direction, proportional to the average
-    curvature along it (Levenberg-Marquardt scaling: the merge does not depend on the directions' lengths), and
-    centred at the task's anchor, its own finetune `e_t`: on the simplex the ridges add up to one pull towards the
+    Diagonal, Kronecker, low-rank and dense posteriors get `λ = relative × mean diagonal of the tasks' average
+    precision` on every parameter, and keep their means. A subspace posterior gets one ridge per direction,
+    proportional to the average curvature along it (Levenberg-Marquardt scaling: the merge does not depend on the
+    directions' lengths), and centred at the task's anchor, its own finetune `e_t`: on the simplex the ridges add up to
+    one pull towards the
     weighted average, `c(α) = (Σ α_t A_t + Λ)^-1 (Σ α_t η_t + Λ Σ α_t e_t)`. Isotropic posteriors are left alone.
 
     Args:
@@ -69,6 +72,14 @@ def _scale(curvature: Posterior) -> Tensor:
         return curvature.precision.diagonal().mean()
     if isinstance(curvature, Subspace):
         return curvature.precision.diagonal().clone()
+    if isinstance(curvature, Kronecker):
+        values = [factors.eigenvalues for factors in curvature.factors.values()]
+        total = torch.stack([value.sum(dtype=torch.float64) for value in values]).sum()
+        return total / sum(value.numel() for value in values)
+    if isinstance(curvature, LowRank):
+        parts = [curvature.read(name) for name in curvature.names()]
+        total = torch.stack([diagonal.sum() + factors.square().sum() for _, diagonal, factors in parts]).sum()
+        return total / sum(diagonal.numel() for _, diagonal, _ in parts)
     raise PosteriorError(f"no damping is defined for the family {curvature.family!r}")
 
 
@@ -79,6 +90,12 @@ def _with_strength(curvature: Posterior, strength: Tensor, task: str) -> Posteri
     if isinstance(curvature, Dense):
         identity = torch.eye(len(curvature.precision), dtype=torch.float64)
         return Dense(curvature.mean, curvature.precision + strength * identity)
+    if isinstance(curvature, Kronecker):
+        damped = {layer: factors.damped(float(strength)) for layer, factors in curvature.factors.items()}
+        return Kronecker(curvature.mean, damped)
+    if isinstance(curvature, LowRank):
+        diagonal = {name: curvature.diagonal[name] + float(strength) for name in curvature.names()}
+        return LowRank(curvature.mean, diagonal, curvature.factors)
     assert isinstance(curvature, Subspace)
     return curvature.with_ridge(strength, curvature.basis.anchor(task))
 

@@ -80,6 +80,14 @@ class Dense:
             round_into(out[name], tensor)
             yield name
 
+    def restrict(self, block: str, gradient: Params) -> Tensor:
+        """The gradient as one vector `[P]`."""
+        return flatten_double(self.layout, gradient)
+
+    def displacement(self, block: str, step: Tensor) -> dict[str, Tensor]:
+        """A step `[P]`, cut into tensors."""
+        return self.layout.unflatten(step)
+
     def map_params(self, view: Callable[[Params], Params]) -> Dense:
         """A view of the mean."""
         return replace(self, mean=view(self.mean))

@@ -14,13 +14,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from paretomerge.arithmetic import extremes, round_into
+from paretomerge.arithmetic import round_into
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import (
     Elementwise,
     Posterior,
     freeze_params,
-    require_finite,
+    require_nonnegative,
     require_same_specs,
 )
 from paretomerge.posteriors.elementwise import block_energy, block_log_density, sample_elementwise
@@ -54,7 +54,7 @@ class Diagonal:
             if shapes[0] != shapes[1]:
                 raise PosteriorError(f"{block!r} has mean of shape {shapes[0]} but precision of shape {shapes[1]}")
             if self._checked:
-                _require_nonnegative(self.precision[block], block)
+                require_nonnegative(self.precision[block], block)
         if self._checked:
             object.__setattr__(self, "precision", dict(self.precision))
 
@@ -71,7 +71,7 @@ class Diagonal:
         """Precision and mean of one tensor."""
         precision = self.precision[block]
         # what reads lazily was not checked on construction
-        return Elementwise(precision if self._checked else _require_nonnegative(precision, block), self.mean[block])
+        return Elementwise(precision if self._checked else require_nonnegative(precision, block), self.mean[block])
 
     def names(self, block: str) -> tuple[str, ...]:
         """The block is a tensor."""
@@ -81,6 +81,14 @@ class Diagonal:
         """The solution is the tensor already."""
         round_into(out[block], solution)
         yield block
+
+    def restrict(self, block: str, gradient: Params) -> Tensor:
+        """The gradient of one tensor."""
+        return gradient[block].to(torch.float64)
+
+    def displacement(self, block: str, step: Tensor) -> dict[str, Tensor]:
+        """The step of one tensor."""
+        return {block: step}
 
     def map_params(self, view: Callable[[Params], Params]) -> Diagonal:
         """Views of the mean and the precision."""
@@ -111,16 +119,3 @@ class Diagonal:
         """From the mean and the precision."""
         parts = f"{self.family}|{digest_params(self.mean)}|{digest_params(self.precision)}"
         return hashlib.sha256(parts.encode()).hexdigest()
-
-
-def _require_nonnegative(precision: Tensor, block: str) -> Tensor:
-    low, high = extremes(precision)
-    if bool((low >= 0) & torch.isfinite(high)):
-        return precision
-    require_finite(precision, f"the precision of {block!r}")
-    if bool((precision < 0).any()):
-        raise PosteriorError(
-            f"the precision of {block!r} is negative (lowest {float(precision.min()):.3g}): a Hessian that is not "
-            "positive semi-definite is no precision; use a Fisher or Gauss-Newton matrix"
-        )
-    return precision

@@ -69,6 +69,14 @@ class Isotropic:
         round_into(out[block], solution)
         yield block
 
+    def restrict(self, block: str, gradient: Params) -> Tensor:
+        """The gradient of one tensor."""
+        return gradient[block].to(torch.float64)
+
+    def displacement(self, block: str, step: Tensor) -> dict[str, Tensor]:
+        """The step of one tensor."""
+        return {block: step}
+
     def map_params(self, view: Callable[[Params], Params]) -> Isotropic:
         """A view of the mean."""
         return replace(self, mean=view(self.mean))

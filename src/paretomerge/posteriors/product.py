@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from paretomerge.errors import PosteriorError
-from paretomerge.posteriors.base import Natural, Posterior
+from paretomerge.posteriors.base import Posterior
 from paretomerge.types import Params, TensorSpec
 
 
@@ -56,7 +56,7 @@ class Product:
         """`part/block` for every block of every part."""
         return tuple(f"{part}/{block}" for part, posterior in self.parts.items() for block in posterior.blocks())
 
-    def natural(self, block: str) -> Natural:
+    def natural(self, block: str) -> Any:
         """Natural parameters of one block of one part."""
         part, inner = block.split("/", 1)
         return self.parts[part].natural(inner)
@@ -70,6 +70,16 @@ class Product:
         """As the part expands it."""
         part, inner = block.split("/", 1)
         return self.parts[part].expand(inner, solution, out)
+
+    def restrict(self, block: str, gradient: Params) -> Any:
+        """As the part says."""
+        part, inner = block.split("/", 1)
+        return self.parts[part].restrict(inner, gradient)
+
+    def displacement(self, block: str, step: Any) -> dict[str, Tensor]:
+        """As the part says."""
+        part, inner = block.split("/", 1)
+        return self.parts[part].displacement(inner, step)
 
     def map_params(self, view: Callable[[Params], Params]) -> Product:
         """Each part by itself."""

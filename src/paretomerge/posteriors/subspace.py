@@ -110,6 +110,14 @@ class Subspace:
             self.basis.displace(self.origin[name], solution, name, out[name])
             yield name
 
+    def restrict(self, block: str, gradient: Params) -> Tensor:
+        """`Vᵀg [D]`."""
+        return self.basis.project_gradient(gradient)
+
+    def displacement(self, block: str, step: Tensor) -> dict[str, Tensor]:
+        """`V c` for a step `c [D]`."""
+        return {name: self.basis.combine(step[None], name)[0] for name in self.basis.tensors()}
+
     def map_params(self, view: Callable[[Params], Params]) -> Subspace:
         """Views of the origin and of every direction."""
         directions = tuple(view(direction) for direction in self.basis.directions)
