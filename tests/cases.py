@@ -6,6 +6,7 @@ numbers of tasks and weights, and shows by a counterexample that every law a row
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -34,6 +35,9 @@ from paretomerge.posteriors import (
     Diagonal,
     Grouping,
     Isotropic,
+    Kronecker,
+    KroneckerFactors,
+    LowRank,
     Posterior,
     Product,
     Subspace,
@@ -269,6 +273,74 @@ def _product(setting: Setting) -> Given:
     return Given(posteriors, base=setting.base)
 
 
+def _kronecker(setting: Setting, prior: bool = False, corrected: bool = True) -> Given:
+    """Eigenbases and eigenvalues of the part of each layer's curvature that a Kronecker product can say."""
+    added = PRIOR_PRECISION if prior else 0.0
+    posteriors = {
+        task: Kronecker(
+            _mergeable(tune),
+            {
+                name: _factors(name, rows, tune[name].ndim, added, corrected)
+                for name, rows in setting.jacobians[task].items()
+            },
+        )
+        for task, tune in setting.finetunes.items()
+    }
+    if not prior:
+        return Given(posteriors, base=setting.base)
+    flat = {
+        name: KroneckerFactors(
+            name, None, None, None, torch.full((_rows_of(tensor), _columns_of(tensor)), PRIOR_PRECISION)
+        )
+        for name, tensor in _mergeable(setting.base).items()
+    }
+    return Given(posteriors, Kronecker(_mergeable(setting.base), flat), setting.base)
+
+
+def _factors(name: str, jacobian: Tensor, ndim: int, added: float, corrected: bool) -> KroneckerFactors:
+    """From the per-example gradients of one tensor, seen as a matrix of its rows and all other dimensions."""
+    shape = (jacobian.shape[1] if ndim else 1, math.prod(jacobian.shape[2:]))
+    if not jacobian.numel():
+        return KroneckerFactors(name, None, None, None, torch.zeros(shape))
+    matrices = jacobian.reshape(len(jacobian), *shape)
+    left, U_G = torch.linalg.eigh((matrices @ matrices.mT).mean(0))
+    right, U_A = torch.linalg.eigh((matrices.mT @ matrices).mean(0))
+    values = (U_G.T @ matrices @ U_A).square().mean(0) if corrected else torch.outer(left, right) / left.sum()
+    return KroneckerFactors(name, None, U_A, U_G, values.clamp_min(0) + added)
+
+
+def _mergeable(params: Params) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in params.items() if tensor.is_floating_point()}
+
+
+def _rows_of(tensor: Tensor) -> int:
+    return tensor.shape[0] if tensor.ndim else 1
+
+
+def _columns_of(tensor: Tensor) -> int:
+    return math.prod(tensor.shape[1:])
+
+
+def _low_rank(setting: Setting, prior: bool = False) -> Given:
+    """Two rows of each task's Jacobian, and a diagonal."""
+    added = PRIOR_PRECISION if prior else 0.0
+    posteriors = {
+        task: LowRank(
+            tune,
+            {name: rows.square().mean(0) + added for name, rows in setting.jacobians[task].items()},
+            {name: rows[:2] for name, rows in setting.jacobians[task].items()},
+        )
+        for task, tune in setting.finetunes.items()
+    }
+    if not prior:
+        return Given(posteriors)
+    names = setting.jacobians[setting.tasks[0]]
+    diagonal = {name: torch.full(setting.base[name].shape, PRIOR_PRECISION) for name in names}
+    return Given(
+        posteriors, LowRank(setting.base, diagonal, {n: torch.zeros(0, *setting.base[n].shape) for n in names})
+    )
+
+
 def _as_curvature(precision: Tensor, tune: Params) -> Tensor:
     """Curvature is kept in float32 unless the model is float64."""
     double = any(tensor.dtype == torch.float64 for tensor in tune.values())
@@ -338,6 +410,28 @@ CASES: tuple[Case, ...] = (
         "dense with prior",
         PosteriorMerge(),
         lambda setting: _dense(setting, prior=True),
+        _ALWAYS | _TASKS | _BASE | _ABSENT,
+        "below",
+    ),
+    Case("kronecker", PosteriorMerge(), _kronecker, _ALWAYS | _TASKS | _BLOCKS | _ABSENT),
+    Case(
+        "kronecker, not corrected",
+        PosteriorMerge(),
+        lambda setting: _kronecker(setting, corrected=False),
+        _ALWAYS | _TASKS | _BLOCKS | _ABSENT,
+    ),
+    Case(
+        "kronecker with prior",
+        PosteriorMerge(),
+        lambda setting: _kronecker(setting, prior=True),
+        _ALWAYS | _TASKS | _BLOCKS | _BASE | _ABSENT,
+        "below",
+    ),
+    Case("low rank", PosteriorMerge(), _low_rank, _ALWAYS | _TASKS | _ABSENT),
+    Case(
+        "low rank with prior",
+        PosteriorMerge(),
+        lambda setting: _low_rank(setting, prior=True),
         _ALWAYS | _TASKS | _BASE | _ABSENT,
         "below",
     ),

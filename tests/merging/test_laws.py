@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -63,16 +63,20 @@ def batch(case: Case, setting: Setting) -> None:
 def untouched(case: Case, setting: Setting) -> None:
     merge = case.merger(setting)
     natural = [
-        {
-            f"{block}.{part}": tensor
-            for block in posterior.blocks()
-            for part, tensor in vars(posterior.natural(block)).items()
-        }
+        tensors_of(posterior)
         for posterior in case.give(setting).posteriors.values()
         if hasattr(type(posterior), "natural")
     ]
     inputs = [setting.base, *setting.finetunes.values(), *setting.jacobians.values(), *natural]
     inputs_are_untouched(merge, case.weightings(setting)[0], inputs)
+
+
+def tensors_of(found: object, name: str = "") -> dict[str, torch.Tensor]:
+    """Every tensor inside a posterior, by its place."""
+    if isinstance(found, torch.Tensor):
+        return {name: found}
+    parts = found if isinstance(found, Mapping) else vars(found) if hasattr(found, "__dict__") else {}
+    return {place: t for key, part in parts.items() for place, t in tensors_of(part, f"{name}.{key}").items()}
 
 
 def blockwise(case: Case, setting: Setting) -> None:

@@ -9,6 +9,7 @@ from paretomerge.merging.dare import Dare
 from paretomerge.merging.della import Della
 from paretomerge.merging.fisher import FisherWeighted
 from paretomerge.merging.merge import NewTensors, merge, merge_blocks
+from paretomerge.merging.merged_precision import MergedPrecision, sample_merged
 from paretomerge.merging.posterior import PosteriorMerge
 from paretomerge.merging.resident import ResidentMerge, merge_into
 from paretomerge.merging.slerp import Slerp
@@ -28,6 +29,7 @@ __all__ = [
     "FisherWeighted",
     "Inputs",
     "MergeRule",
+    "MergedPrecision",
     "NewTensors",
     "Outputs",
     "PosteriorMerge",
@@ -41,4 +43,5 @@ __all__ = [
     "merge_blocks",
     "merge_coordinates",
     "merge_into",
+    "sample_merged",
 ]

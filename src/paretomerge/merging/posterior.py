@@ -19,7 +19,9 @@ from torch import Tensor
 
 from paretomerge.merging.base import Domain, Inputs, Outputs
 from paretomerge.merging.elementwise import merge_elementwise
-from paretomerge.posteriors import Elementwise, Matrix, cholesky
+from paretomerge.merging.factored import merge_factored
+from paretomerge.merging.low_rank import merge_low_rank
+from paretomerge.posteriors import Elementwise, Factored, LowRank, Matrix, Posterior, cholesky
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class PosteriorMerge:
     """Maximise `(1-a) log p_0 + Σ α_t log q_t` for Gaussian posteriors.
 
     Isotropic posteriors give weighted averaging (task arithmetic with a prior), diagonal ones Fisher- or
-    Hessian-weighted averaging, dense and subspace ones a linear system. Where no task has any precision in an
-    element, the weighted average is taken there, and counted as `"elements without precision"`.
+    Hessian-weighted averaging, all others a linear system: by Cholesky for dense and subspace posteriors, by
+    conjugate gradients for each layer of Kronecker ones, by Woodbury's formula for low rank. Where no task has any
+    precision in an element, the weighted average is taken there, and counted as `"elements without precision"`.
 
     Raises:
         PosteriorError: a weighted precision that is not positive definite.
@@ -47,23 +50,27 @@ class PosteriorMerge:
 
     def merge_block(self, state: Inputs, values: Tensor, block: str, out: Outputs) -> Iterator[str]:
         """Add natural parameters, solve, expand."""
-        members, values = _with_prior(state, values)
+        members, values = with_prior(state, values)
         naturals = [member.natural(block) for member in members]
         if isinstance(naturals[0], Elementwise):
             (name,) = members[0].names(block)
             merge_elementwise(state, naturals, values, out[name])
             yield name
+        elif isinstance(naturals[0], LowRank):
+            yield from merge_low_rank(naturals, values, out)
+        elif isinstance(naturals[0], Factored):
+            yield from members[0].expand(block, merge_factored(naturals, values), out)
         else:
             yield from members[0].expand(block, solve_matrix(naturals, values), out)
 
     def solve(self, state: Inputs, values: Tensor, block: str) -> Tensor:
         """The merged mean in the coordinates of a coupled block: `[K, D]`."""
-        members, values = _with_prior(state, values)
+        members, values = with_prior(state, values)
         naturals = [member.natural(block) for member in members]
         return solve_matrix(naturals, values)
 
 
-def _with_prior(state: Inputs, values: Tensor) -> tuple[list, Tensor]:
+def with_prior(state: Inputs, values: Tensor) -> tuple[list[Posterior], Tensor]:
     """The posteriors and their weights; the prior is one more posterior, with weight `1 - a`."""
     members = list(state.posteriors)
     if state.prior is not None:

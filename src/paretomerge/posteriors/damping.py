@@ -31,8 +31,8 @@ def damp(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Post
     precision` on every parameter, and keep their means. A subspace posterior gets one ridge per direction,
     proportional to the average curvature along it (Levenberg-Marquardt scaling: the merge does not depend on the
     directions' lengths), and centred at the task's anchor, its own finetune `e_t`: on the simplex the ridges add up to
-    one pull towards the
-    weighted average, `c(α) = (Σ α_t A_t + Λ)^-1 (Σ α_t η_t + Λ Σ α_t e_t)`. Isotropic posteriors are left alone.
+    one pull towards the weighted average, `c(α) = (Σ α_t A_t + Λ)^-1 (Σ α_t η_t + Λ Σ α_t e_t)`. Isotropic posteriors
+    are left alone.
 
     Args:
         curvatures: task → posterior without prior.

@@ -113,7 +113,8 @@ class KroneckerFactors:
     def gather(self, params: Params) -> Tensor:
         """Weight and bias as one matrix `[O, I]`, float64."""
         weight = params[self.weight].to(torch.float64)
-        matrix = weight.T if self.transposed else weight.reshape(self.shape[0], -1)
+        rows, columns = self.shape
+        matrix = weight.T if self.transposed else weight.reshape(rows, columns - (self.bias is not None))
         if self.bias is None:
             return matrix
         return torch.cat([matrix, params[self.bias].to(torch.float64)[:, None]], dim=1)
@@ -276,7 +277,7 @@ def _require_fitting(layer: str, factors: KroneckerFactors, mean: Params) -> Non
     shape = spec_of(mean, factors.weight).shape
     inner = columns - (factors.bias is not None)
     expected = (inner, rows) if factors.transposed else (rows, inner)
-    found = tuple(shape) if factors.transposed else (shape[0], prod(shape[1:])) if shape else ()
+    found = tuple(shape) if factors.transposed else (prod(shape[:1]), prod(shape[1:]))
     if found != expected or (factors.bias is not None and spec_of(mean, factors.bias).shape != (rows,)):
         raise PosteriorError(
             f"the factors of the layer {layer!r} are {rows} × {columns}, which does not fit {factors.weight!r} of "

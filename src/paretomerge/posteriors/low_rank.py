@@ -88,7 +88,7 @@ class LowRank:
         return (
             self.mean[name].reshape(-1).to(torch.float64),
             diagonal.reshape(-1).to(torch.float64),
-            factors.reshape(self.rank, -1).to(torch.float64),
+            factors.reshape(self.rank, diagonal.numel()).to(torch.float64),
         )
 
     @property
@@ -112,8 +112,8 @@ class LowRank:
         """Cut `[K, P]` into tensors."""
         start = 0
         for name in self.names():
-            size = math.prod(self.specs[name].shape)
-            round_into(out[name], solution[:, start : start + size].reshape(out[name].shape))
+            size, target = math.prod(self.specs[name].shape), out[name]
+            round_into(target, solution[:, start : start + size].reshape(target.shape))
             start += size
             yield name
 
