@@ -22,6 +22,7 @@ from paretomerge.merging import (
     Della,
     FisherWeighted,
     MergeRule,
+    MixtureMerge,
     PosteriorMerge,
     Slerp,
     TaskArithmetic,
@@ -38,6 +39,7 @@ from paretomerge.posteriors import (
     Kronecker,
     KroneckerFactors,
     LowRank,
+    Mixture,
     Posterior,
     Product,
     Subspace,
@@ -341,6 +343,36 @@ def _low_rank(setting: Setting, prior: bool = False) -> Given:
     )
 
 
+def _alone(give: Callable[[Setting], Given]) -> Callable[[Setting], Given]:
+    """Every posterior as a mixture of one component."""
+
+    def given(setting: Setting) -> Given:
+        found = give(setting)
+        return replace(found, posteriors={task: Mixture([one]) for task, one in found.posteriors.items()})
+
+    return given
+
+
+def _two_runs(give: Callable[[Setting], Given]) -> Callable[[Setting], Given]:
+    """A second run of every task, with a finetune of its own and the curvature of the same examples."""
+
+    def again(setting: Setting, task: str) -> Params:
+        moved = {}
+        for name, tensor in setting.finetunes[task].items():
+            generator = torch.Generator().manual_seed(sum(map(ord, f"{setting.seed}{task}{name}")))
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            moved[name] = (tensor + 0.3 * noise).to(tensor.dtype) if tensor.is_floating_point() else tensor
+        return moved
+
+    def given(setting: Setting) -> Given:
+        first = give(setting)
+        second = give(replace(setting, finetunes={task: again(setting, task) for task in setting.tasks}))
+        runs = {task: Mixture([first.posteriors[task], second.posteriors[task]], [0.3, -0.3]) for task in setting.tasks}
+        return replace(first, posteriors=runs)
+
+    return given
+
+
 def _as_curvature(precision: Tensor, tune: Params) -> Tensor:
     """Curvature is kept in float32 unless the model is float64."""
     double = any(tensor.dtype == torch.float64 for tensor in tune.values())
@@ -439,5 +471,31 @@ CASES: tuple[Case, ...] = (
     Case("subspace, layers", PosteriorMerge(), _subspace("layer"), _ALWAYS | _TASKS),
     Case("subspace, tensors", PosteriorMerge(), _subspace("tensor"), _ALWAYS | _TASKS),
     Case("subspace, centred and singular", PosteriorMerge(), _centred, _ALWAYS),
+    Case("one run, isotropic", MixtureMerge(), _alone(_isotropic), _ALWAYS | _TASKS | _BLOCKS | _ABSENT),
+    Case(
+        "one run, diagonal with prior",
+        MixtureMerge("model"),
+        _alone(lambda setting: _diagonal(setting, prior=True)),
+        _ALWAYS | _TASKS | _BLOCKS | _BASE | _ABSENT,
+        "below",
+    ),
+    Case("one run, dense", MixtureMerge(), _alone(_dense), _ALWAYS | _TASKS | _ABSENT),
+    Case("one run, kronecker", MixtureMerge(), _alone(_kronecker), _ALWAYS | _TASKS | _BLOCKS | _ABSENT),
+    Case("one run, subspace", MixtureMerge(), _alone(_subspace("layer")), _ALWAYS | _TASKS),
+    Case("two runs, diagonal", MixtureMerge(starts=4), _two_runs(_diagonal), _ALWAYS | _BLOCKS | _ABSENT),
+    Case("two runs, whole model", MixtureMerge("model", starts=2), _two_runs(_diagonal), _ALWAYS | _ABSENT),
+    Case(
+        "two runs, diagonal with prior",
+        MixtureMerge("layer", starts=2),
+        _two_runs(lambda setting: _diagonal(setting, prior=True)),
+        _ALWAYS | _BASE | _ABSENT,
+        "below",
+    ),
+    Case(
+        "two runs that count alike",
+        MixtureMerge(responsibilities="equal"),
+        _two_runs(_diagonal),
+        _ALWAYS | _BLOCKS | _ABSENT,
+    ),
     Case("product of dense and diagonal", PosteriorMerge(), _product, _ALWAYS | _TASKS | _ABSENT),
 )

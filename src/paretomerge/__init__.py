@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from paretomerge import errors, testing
     from paretomerge.checkpoints import open_checkpoint
     from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds, choose
-    from paretomerge.curvature import FitDense, FitDiagonal, FitIsotropic, FitSubspace, fit_curvatures, fit_posterior
+    from paretomerge.curvature import (
+        FitDense,
+        FitDiagonal,
+        FitIsotropic,
+        FitKronecker,
+        FitSubspace,
+        fit_curvatures,
+        fit_posterior,
+    )
     from paretomerge.evaluation import evaluate
     from paretomerge.exports import export_checkpoint as export
     from paretomerge.fronts import compare_preview, estimate_front, hypervolume, is_nondominated
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
         Dare,
         Della,
         FisherWeighted,
+        MixtureMerge,
         PosteriorMerge,
         ResidentMerge,
         Slerp,
@@ -31,12 +40,12 @@ if TYPE_CHECKING:
         WeightedSum,
         merge,
     )
-    from paretomerge.posteriors import Dense, Diagonal, Isotropic, Product, Subspace
+    from paretomerge.posteriors import Dense, Diagonal, Isotropic, Mixture, Product, Subspace
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
     from paretomerge.stages import run
     from paretomerge.surrogates import PosteriorInformed, Quadratic, fit_surrogate
-    from paretomerge.training import TrainingRecipe, finetune
+    from paretomerge.training import Ivon, IvonSettings, TrainingRecipe, finetune, finetune_runs, mixture_of_runs
     from paretomerge.types import Coefficients, Front, Objective, PatternWeights, Problem, Scores, Weights, simplex_grid
 
 __all__ = [
@@ -53,10 +62,15 @@ __all__ = [
     "FitDense",
     "FitDiagonal",
     "FitIsotropic",
+    "FitKronecker",
     "FitSubspace",
     "Front",
     "Isotropic",
+    "Ivon",
+    "IvonSettings",
     "Knee",
+    "Mixture",
+    "MixtureMerge",
     "Objective",
     "PatternWeights",
     "PosteriorInformed",
@@ -83,6 +97,7 @@ __all__ = [
     "evaluate",
     "export",
     "finetune",
+    "finetune_runs",
     "fit_curvatures",
     "fit_posterior",
     "fit_surrogate",
@@ -90,6 +105,7 @@ __all__ = [
     "is_nondominated",
     "load_recipe",
     "merge",
+    "mixture_of_runs",
     "open_checkpoint",
     "report",
     "run",
@@ -111,10 +127,15 @@ _HOMES = {
     "FitDense": "curvature",
     "FitDiagonal": "curvature",
     "FitIsotropic": "curvature",
+    "FitKronecker": "curvature",
     "FitSubspace": "curvature",
     "Front": "types",
     "Isotropic": "posteriors",
+    "Ivon": "training",
+    "IvonSettings": "training",
     "Knee": "choices",
+    "Mixture": "posteriors",
+    "MixtureMerge": "merging",
     "Objective": "types",
     "PatternWeights": "types",
     "PosteriorInformed": "surrogates",
@@ -140,6 +161,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "export": "exports",
     "finetune": "training",
+    "finetune_runs": "training",
     "fit_curvatures": "curvature",
     "fit_posterior": "curvature",
     "fit_surrogate": "surrogates",
@@ -147,6 +169,7 @@ _HOMES = {
     "is_nondominated": "fronts",
     "load_recipe": "recipes",
     "merge": "merging",
+    "mixture_of_runs": "training",
     "open_checkpoint": "checkpoints",
     "report": "reports",
     "run": "stages",

@@ -49,7 +49,10 @@ OPTIONS = {
         "--overwrite",
         "--json",
     ],
-    "fit": ["recipe", "--out", "--json"],
+    "fit": [
+        "recipe",
+        *("--out", "--estimate", "--checkpoint", "--optimizer", "--base", "--batch-size", "--unclipped", "--json"),
+    ],
     "front": ["recipe", "--out", "--json"],
     "choose": ["run", "--weights", "--at-least", "--best", "--reference", "--knee", "--json"],
     "export": ["run", "out", "--point", "--mergekit", "--overwrite", "--json"],

@@ -385,7 +385,7 @@ def test_a_full_disk_while_posteriors_are_stored(own: Path, monkeypatch: pytest.
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")
     monkeypatch.setattr(os, "fsync", refuse_posteriors)
-    _refused(invoke("fit", own / "recipe.yaml"), "No space left on device", code=1)
+    _refused(invoke("fit", own / "recipe.yaml", "--json"), "No space left on device", code=1)
     assert not list((own / "recipe-run" / "posteriors").iterdir())
     monkeypatch.undo()
     assert invoke("fit", own / "recipe.yaml").code == 0

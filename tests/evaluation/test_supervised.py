@@ -110,3 +110,27 @@ def test_bad_requests_are_named(generator: torch.Generator) -> None:
     empty: Any = Problem(("a",), _Model, lambda task, split: [])
     with pytest.raises(DataError, match="test split of task 'a' has no examples"):
         SupervisedEvaluator(empty)(params, "a")
+
+
+class _Tagger(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(5, 5, dtype=torch.float64)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.embed(tokens)
+
+
+@pytest.mark.parametrize(("likelihood", "shift"), [("tokens", 0), ("causal", 1)])
+def test_the_loss_of_tokens_is_the_mean_over_their_labels(likelihood: Any, shift: int, generator: Any) -> None:
+    tokens, targets = torch.tensor([[1, 2, 3], [4, 0, 1]]), torch.tensor([[1, -100, 2], [-100, 3, -100]])
+    problem = Problem(("a",), _Tagger, lambda task, split: [(tokens, targets)], likelihood)
+    params = {"embed.weight": torch.randn(5, 5, generator=generator, dtype=torch.float64)}
+    found = SupervisedEvaluator(problem)(params, "a")
+    log_p = params["embed.weight"].log_softmax(-1)
+    for b in range(2):
+        labelled = [i for i in range(shift, 3) if targets[b, i] != -100]
+        each = [-float(log_p[tokens[b, i - shift], targets[b, i]]) for i in labelled]
+        assert float(found["loss"][b]) == pytest.approx(sum(each) / len(each), rel=1e-12)
+    assert list(found) == ["loss"]
+    assert [objective.name for objective in supervised_objectives(problem)] == ["loss[a]"]

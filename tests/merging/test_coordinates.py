@@ -18,6 +18,12 @@ def test_coordinates_are_those_of_the_merged_model_and_follow_the_formula(case):
     for row, weights, merged in zip(found, setting.weights, merge(posteriors, setting.weights), strict=True):
         total = sum(w * p.precision for w, p in zip(weights, posteriors.values(), strict=True))
         linear = sum(w * p.precision_mean for w, p in zip(weights, posteriors.values(), strict=True))
+        for w, posterior in zip(weights, posteriors.values(), strict=True):
+            if posterior.lent is None:
+                continue
+            # The ridge on what a task lends is λ/(T α) in all.
+            extra = posterior.lent.strength * (1 / (len(posteriors) * w) - 1)
+            total, linear = total + torch.diag(extra), linear + w * extra * posterior.lent.centre
         assert torch.allclose(row, torch.linalg.solve(total, linear), rtol=1e-8)
         at = posteriors["a"].at(row)
         assert all(torch.allclose(at[name], merged[name]) for name in merged)

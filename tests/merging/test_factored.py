@@ -10,7 +10,7 @@ from torch import Tensor
 
 from paretomerge.errors import PosteriorError
 from paretomerge.merging import merge
-from paretomerge.merging.factored import FactoredSum
+from paretomerge.merging.factored import FactoredTerms
 from paretomerge.posteriors import Dense, Kronecker, KroneckerFactors
 from paretomerge.types import Layout
 
@@ -56,7 +56,7 @@ def test_the_sum_is_inverted_as_its_matrix_is(rows, columns, terms, seed, plain)
     right = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     total = sum(weight * explicit(term) for weight, term in zip(weights, factors, strict=True))
     expected = torch.linalg.solve(total, right.reshape(-1)).reshape(rows, columns)
-    found = FactoredSum(factors, weights).solve(right)
+    found = FactoredTerms(factors).solve(weights, right)
     assert torch.allclose(found, expected, rtol=1e-8, atol=1e-8 * float(expected.abs().max()))
 
 
@@ -129,7 +129,7 @@ def test_terms_that_share_their_bases_need_one_step(monkeypatch):
     other = random_factors(5, 6, 1, inputs=first.inputs, outputs=first.outputs)
     right = torch.ones(5, 6, dtype=torch.float64)
     weights = torch.tensor([0.5, 0.5], dtype=torch.float64)
-    found = FactoredSum([first, other], weights).solve(right)
+    found = FactoredTerms([first, other]).solve(weights, right)
     assert torch.allclose(0.5 * first.apply(found) + 0.5 * other.apply(found), right, rtol=1e-10)
 
 
@@ -146,4 +146,4 @@ def test_too_bad_a_condition_is_said(monkeypatch):
     monkeypatch.setattr("paretomerge.merging.factored.MOST_STEPS", 1)
     terms = [random_factors(6, 6, seed) for seed in range(2)]
     with pytest.raises(PosteriorError, match=r"too badly conditioned.*Add damping"):
-        FactoredSum(terms, torch.tensor([0.5, 0.5], dtype=torch.float64)).solve(torch.ones(6, 6, dtype=torch.float64))
+        FactoredTerms(terms).solve(torch.tensor([0.5, 0.5], dtype=torch.float64), torch.ones(6, 6, dtype=torch.float64))

@@ -75,6 +75,8 @@ def tensors_of(found: object, name: str = "") -> dict[str, torch.Tensor]:
     """Every tensor inside a posterior, by its place."""
     if isinstance(found, torch.Tensor):
         return {name: found}
+    if isinstance(found, tuple):
+        found = dict(enumerate(found))
     parts = found if isinstance(found, Mapping) else vars(found) if hasattr(found, "__dict__") else {}
     return {place: t for key, part in parts.items() for place, t in tensors_of(part, f"{name}.{key}").items()}
 

@@ -101,6 +101,7 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pyt
     path.write_text(
         "base: models/base\ntasks: {a: {checkpoint: /elsewhere/a}, b: {checkpoint: ~/b}}\n"
         "problem: code/p.py:f\nevaluator: package.module:score\nobjectives: [{name: a}]\n"
+        "posterior: {files: {a: a.safetensors, b: ~/b.safetensors}}\n"
     )
     monkeypatch.chdir("/")
     recipe = load_recipe(path)
@@ -109,6 +110,10 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pyt
     assert recipe.tasks["b"].checkpoint == str(tmp_path / "home/b")
     assert recipe.problem == f"{tmp_path}/code/p.py:f"
     assert recipe.evaluator == "package.module:score"
+    assert recipe.posterior.files == {
+        "a": str(tmp_path / "a.safetensors"),
+        "b": str(tmp_path / "home/b.safetensors"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -128,6 +133,8 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pyt
         ({"training": {"learning_rate": 0}}, "training.learning_rate: .*greater than 0"),
         ({"tasks": {"a": "ft-a"}}, "tasks.a: "),
         ({"base": 3}, "base: .*string"),
+        ({"posterior": {"files": {"b": "x"}}}, r"posterior.files: give one file for every task \(a\), got b"),
+        ({"posterior": {"files": {"a": "x"}, "settings": {"labels": "true"}}}, "leave out the settings"),
     ],
 )
 def test_a_wrong_recipe_names_the_key(change: dict[str, Any], message: str) -> None:

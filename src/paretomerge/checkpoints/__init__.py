@@ -5,7 +5,14 @@ from paretomerge.checkpoints.files.hub import download
 from paretomerge.checkpoints.findings import Alignment, Finding, PairCosine, TaskStatistics, TensorDistance
 from paretomerge.checkpoints.folders import MANIFEST
 from paretomerge.checkpoints.open import Source, open_checkpoint
-from paretomerge.checkpoints.posterior_files import holds_posterior, load_posterior, save_posterior
+from paretomerge.checkpoints.optimizer_state import read_optimizer_state
+from paretomerge.checkpoints.posteriors.files import (
+    holds_posterior,
+    load_curvature,
+    load_posterior,
+    read_provenance,
+    save_posterior,
+)
 from paretomerge.checkpoints.preflight.align import CheckValues, align, align_repaired
 from paretomerge.checkpoints.preflight.estimate import Estimate, estimate_merge, measure_reading
 from paretomerge.checkpoints.repairs.apply import Repaired, Repairs, apply_repairs
@@ -13,6 +20,7 @@ from paretomerge.checkpoints.repairs.renaming import Rename
 from paretomerge.checkpoints.streams.prefetch import Prefetch
 from paretomerge.checkpoints.streams.write_behind import WriteBehind
 from paretomerge.checkpoints.views import with_private
+from paretomerge.checkpoints.writing.file import write_file
 from paretomerge.checkpoints.writing.write import write_checkpoint, write_params
 from paretomerge.checkpoints.writing.writer import CheckpointWriter
 
@@ -39,11 +47,15 @@ __all__ = [
     "download",
     "estimate_merge",
     "holds_posterior",
+    "load_curvature",
     "load_posterior",
     "measure_reading",
     "open_checkpoint",
+    "read_optimizer_state",
+    "read_provenance",
     "save_posterior",
     "with_private",
     "write_checkpoint",
+    "write_file",
     "write_params",
 ]

@@ -24,6 +24,7 @@ Kind = Literal[
     "unrelated",
     "outlier",
     "empty",
+    "provenance",
 ]
 
 SHOWN_PER_KIND = 12

@@ -18,12 +18,13 @@ from paretomerge.cli.options import (
     parse_tasks,
     print_json,
 )
+from paretomerge.cli.posteriors import show_posteriors
 from paretomerge.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from paretomerge.checkpoints import Alignment, Estimate
+    from paretomerge.checkpoints import Alignment, Estimate, Repairs
     from paretomerge.stages.check import Preflight
 
 EXAMPLE = "paretomerge check --base base/ --task a=ft-a/ --task b=ft-b/ --rename a=model.: --private 'classifier.*'"
@@ -32,11 +33,18 @@ WARNINGS_SHOWN = 20
 
 
 def command(
-    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="A recipe file or run folder.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="[RECIPE]", help="A recipe file or run folder; or the file of a posterior, to show it."),
+    ] = None,
     base: Annotated[str | None, typer.Option("--base", metavar="DIR", help="The pretrained checkpoint.")] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="NAME=DIR", help="A finetuned checkpoint; repeat for each task."),
+        typer.Option(
+            "--task",
+            metavar="NAME=DIR",
+            help="A finetuned checkpoint, or the file of a posterior (then for all tasks); repeat for each task.",
+        ),
     ] = None,
     rename: RenameOption = None,
     skip: SkipOption = None,
@@ -46,8 +54,12 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Check that base and finetunes fit each other: everything that is wrong, at once, and what to type."""
+    from paretomerge.checkpoints import holds_posterior
     from paretomerge.stages.check import check_models, check_recipe
 
+    if recipe is not None and holds_posterior(recipe):
+        _describe(recipe, base, task, json)
+        return
     repairs = parse_repairs(rename, skip, private, tokenizer)
     if recipe is not None:
         if base is not None or task:
@@ -61,8 +73,12 @@ def command(
     elif base is None or not task:
         raise InputError("give a recipe, or --base DIR and at least one --task NAME=DIR")
     else:
+        given = parse_tasks(task)
+        if all(holds_posterior(path) for path in given.values()):
+            _check_posteriors(base, given, repairs, json)
+            return
         distance = 1.0 if max_distance is None else max_distance
-        found = check_models(base, parse_tasks(task), repairs, max_distance=distance)
+        found = check_models(base, given, repairs, max_distance=distance)
     if json:
         print_json(found.as_dict())
     else:
@@ -70,6 +86,36 @@ def command(
     found.raise_if_bad()
     if not json:
         typer.echo("everything fits")
+
+
+def _describe(path: str, base: str | None, task: list[str] | None, json: bool) -> None:
+    from paretomerge.stages.posterior_check import describe_posterior
+
+    if base is not None or task:
+        raise InputError(f"{path} is shown by itself: give it as --task NAME={path} to check it against a base")
+    found = describe_posterior(path)
+    if json:
+        print_json(found.as_dict())
+    else:
+        show_posteriors([found])
+
+
+def _check_posteriors(base: str, tasks: dict[str, str], repairs: Repairs, json: bool) -> None:
+    from paretomerge.stages.posterior_check import check_posteriors
+
+    if repairs.arguments:
+        raise InputError(
+            f"{repairs.arguments[0]} goes with checkpoints: posterior files cannot be renamed or cut; repair the "
+            "checkpoints and fit again"
+        )
+    found = check_posteriors(base, tasks)
+    if json:
+        print_json(found.as_dict())
+        return
+    show_posteriors(found.files)
+    for finding in found.warnings:
+        typer.echo(str(finding))
+    typer.echo("everything fits")
 
 
 def _show(found: Preflight) -> None:

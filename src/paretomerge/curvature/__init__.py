@@ -1,18 +1,26 @@
 """Model and data to curvature: Fisher and Gauss-Newton matrices, and the posteriors made of them."""
 
+from paretomerge.curvature.adam import adam_posterior, named_groups, trainer_groups
+from paretomerge.curvature.cost import FitCost, estimate_cost
 from paretomerge.curvature.enrichment import scaled_gradients
+from paretomerge.curvature.families import measured_part
 from paretomerge.curvature.fisher import DiagonalFisher, diagonal_fisher
-from paretomerge.curvature.fit import (
-    Curvatures,
-    average,
-    fit_curvatures,
-    fit_posterior,
-    isotropic_curvatures,
-    measured_part,
-)
+from paretomerge.curvature.fit import Curvatures, fit_curvatures, fit_posterior, isotropic_curvatures
 from paretomerge.curvature.gauss_newton import Expansion, dense_gauss_newton, expand_in_subspace
 from paretomerge.curvature.gradients import LossGradient, loss_gradient
-from paretomerge.curvature.methods import FitDense, FitDiagonal, FitIsotropic, FitMethod, FitSubspace
+from paretomerge.curvature.kronecker import KroneckerCurvature, kronecker_curvature
+from paretomerge.curvature.methods import (
+    FitDense,
+    FitDiagonal,
+    FitIsotropic,
+    FitKronecker,
+    FitLowRank,
+    FitMethod,
+    FitSubspace,
+)
+from paretomerge.curvature.newton import NewtonCorrection, newton_correct
+from paretomerge.curvature.pieces import Piece, Pieces, PieceStore
+from paretomerge.curvature.points import average
 from paretomerge.curvature.predictor import LossModel, module_predictor, parameters_of
 from paretomerge.curvature.recentre import recentre
 
@@ -20,24 +28,38 @@ __all__ = [
     "Curvatures",
     "DiagonalFisher",
     "Expansion",
+    "FitCost",
     "FitDense",
     "FitDiagonal",
     "FitIsotropic",
+    "FitKronecker",
+    "FitLowRank",
     "FitMethod",
     "FitSubspace",
+    "KroneckerCurvature",
     "LossGradient",
     "LossModel",
+    "NewtonCorrection",
+    "Piece",
+    "PieceStore",
+    "Pieces",
+    "adam_posterior",
     "average",
     "dense_gauss_newton",
     "diagonal_fisher",
+    "estimate_cost",
     "expand_in_subspace",
     "fit_curvatures",
     "fit_posterior",
     "isotropic_curvatures",
+    "kronecker_curvature",
     "loss_gradient",
     "measured_part",
     "module_predictor",
+    "named_groups",
+    "newton_correct",
     "parameters_of",
     "recentre",
     "scaled_gradients",
+    "trainer_groups",
 ]

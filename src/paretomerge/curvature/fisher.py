@@ -1,6 +1,7 @@
-"""Diagonal Fisher matrices from per-example gradients: mean curvature of one average example.
+"""Diagonal Fisher and Gauss-Newton matrices: mean curvature of one average example, without prior.
 
-    true        F = mean_b E_{y ~ p(·|x_b)} [ (∂ log p(y|x_b))² ]   labels sampled from the model
+    true        F = mean_b E_{y ~ p(·|x_b)} [ (∂ log p(y|x_b))² ]   one sampled label per example
+    ggn         the same expectation, exactly: the diagonal of mean_b J_bᵀ H_b J_b
     empirical   F = mean_b (∂ log p(y_b|x_b))²                       observed labels
 
 Kunstner, Hennig & Balles, 2019, Limitations of the Empirical Fisher Approximation for Natural Gradient Descent:
@@ -11,18 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from paretomerge.curvature.attention import differentiable_attention
-from paretomerge.curvature.examples import take_examples
-from paretomerge.curvature.per_example import map_inputs, per_example
+from paretomerge.curvature.layers import Labels, backward_passes
 from paretomerge.curvature.predictor import LossModel
 from paretomerge.types import Batch, Params
-
-FisherLabels = Literal["true", "empirical"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,53 +28,46 @@ class DiagonalFisher:
     diagonal: dict[str, Tensor]
     loss: float
     examples: int
+    passes: int
+    """Backward passes of single examples: one each, and one per output (less one for classes) for `"ggn"`."""
 
 
 def diagonal_fisher(
     model: LossModel,
     params: Params,
     batches: Iterable[Batch],
-    labels: FisherLabels = "true",
+    labels: Labels = "true",
     limit: int | None = None,
     generator: torch.Generator | None = None,
     chunk: int = 32,
 ) -> DiagonalFisher:
-    """Diagonal Fisher at `params`, one per-example gradient each (vectorised over `chunk` examples).
+    """Diagonal Fisher or Gauss-Newton matrix at `params`, from the squared gradients of every example.
+
+    The gradients of layers come from one ordinary backward pass per batch (`layers/`), so the cost is about that of
+    training on the same examples; parameters in no layer are differentiated example by example.
 
     Args:
         model: the model and its loss.
         params: where it is taken.
         batches: inputs and targets; the first `limit` examples are read.
-        labels: `"true"` samples one label per example from the model, `"empirical"` takes the observed ones.
+        labels: `"true"` samples one label per example from the model, `"ggn"` takes the expectation over all labels,
+            at one pass per output; `"empirical"` takes the observed ones.
         limit: number of examples, all when `None`.
         generator: the randomness of the sampled labels.
-        chunk: examples differentiated at once; memory is `chunk × P`.
+        chunk: examples differentiated at once, at most, where no layer helps; memory is `chunk` times those parameters
+            (fewer examples above a gigabyte), and otherwise about twice that of an ordinary backward pass, and one
+            float64 number per parameter.
+
+    Raises:
+        DataError: no examples.
     """
     generator = generator if generator is not None else torch.Generator().manual_seed(0)
-    leaves = {name: params[name].detach() for name in model.trainable}
-    fixed = {name: tensor.detach() for name, tensor in params.items() if name not in leaves}
-
-    def loss_of_one(leaves: dict[str, Tensor], inputs: Any, target: Tensor) -> Tensor:
-        outputs = model.predict({**fixed, **leaves}, map_inputs(inputs, lambda value: value[None]))
-        return model.likelihood.losses(outputs, target[None])[0]
-
-    differentiate = per_example(torch.func.grad(loss_of_one))
-    total = {name: torch.zeros_like(leaf, dtype=torch.float64) for name, leaf in leaves.items()}
-    loss, examples = 0.0, 0
-    # Per-example differentiation has no rule for fused attention kernels.
-    with differentiable_attention():
-        for inputs, observed in take_examples(batches, limit):
-            with torch.no_grad():
-                outputs = model.predict({**fixed, **leaves}, inputs)
-            loss += float(model.likelihood.losses(outputs, observed).sum())
-            targets = observed if labels == "empirical" else model.likelihood.sample(outputs, generator)
-            for start in range(0, len(targets), chunk):
-                part = slice(start, start + chunk)
-                gradients = differentiate(
-                    leaves, map_inputs(inputs, lambda value, part=part: value[part]), targets[part]
-                )
-                for name, gradient in gradients.items():
-                    total[name] += gradient.square().sum(0)
-            examples += len(targets)
-    diagonal = {name: (tensor / examples).to(leaves[name].dtype) for name, tensor in total.items()}
-    return DiagonalFisher(diagonal, loss / examples, examples)
+    totals = {name: torch.zeros_like(params[name], dtype=torch.float64) for name in model.trainable}
+    loss, examples, passes = 0.0, 0, 0
+    for signals in backward_passes(model, params, batches, labels, limit, generator, chunk):
+        signals.add_squares(totals)
+        loss += signals.losses
+        examples += signals.examples if signals.first else 0
+        passes += signals.examples
+    diagonal = {name: (total / examples).to(params[name].dtype) for name, total in totals.items()}
+    return DiagonalFisher(diagonal, loss / examples, examples, passes)

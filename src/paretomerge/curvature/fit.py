@@ -6,30 +6,24 @@ land); `fit_posterior` serves one checkpoint by itself.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from paretomerge.curvature.fisher import diagonal_fisher
-from paretomerge.curvature.gauss_newton import dense_gauss_newton
-from paretomerge.curvature.methods import FitDense, FitDiagonal, FitIsotropic, FitMethod, FitSubspace
+from paretomerge.curvature.centred import expand_centred
+from paretomerge.curvature.families import FAMILIES, TaskCurvature, TaskData, measured_part
+from paretomerge.curvature.methods import FitDiagonal, FitIsotropic, FitKronecker, FitMethod, FitSubspace
+from paretomerge.curvature.pieces import Pieces, PieceStore
+from paretomerge.curvature.points import average, curvature_points, posterior_points
 from paretomerge.curvature.predictor import LossModel, parameters_of
 from paretomerge.curvature.subspaces import Progress, SubspaceFit, fit_at_finetunes, fit_centred
 from paretomerge.errors import PosteriorError
-from paretomerge.posteriors import (
-    Dense,
-    Diagonal,
-    Isotropic,
-    Posterior,
-    PredictedLoss,
-    Product,
-    damp,
-)
-from paretomerge.types import Batch, Ledger, Params, Problem, Split, spec_of
+from paretomerge.posteriors import Curvature, Expanded, Isotropic, Posterior, PredictedLoss, damp, share_bases
+from paretomerge.types import Batch, Ledger, Params, Problem, Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +39,7 @@ class Curvatures:
     """
 
     method: FitMethod
-    bare: Mapping[str, Posterior]
+    bare: Mapping[str, Curvature]
     losses: Mapping[str, PredictedLoss] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
 
@@ -62,6 +56,7 @@ def fit_curvatures(
     split: Split = "training",
     seed: int = 0,
     progress: Progress = lambda message: None,
+    store: PieceStore | None = None,
 ) -> Curvatures:
     """Fit one posterior per task.
 
@@ -73,6 +68,7 @@ def fit_curvatures(
         split: whose examples the curvature is measured on.
         seed: the randomness of sampled labels.
         progress: called with a short message per task.
+        store: where finished pieces are kept and found, so that an interrupted fit goes on; of this fit alone.
 
     Raises:
         DataError: a split without examples.
@@ -85,25 +81,31 @@ def fit_curvatures(
     model = LossModel.of(module, problem.likelihood)
     ready = {task: parameters_of(finetune, module) for task, finetune in finetunes.items()}
     fitted: dict[str, PredictedLoss] = {}
-    bare: dict[str, Posterior] = {}
-    passes = 0
+    bare: dict[str, Curvature] = {}
+    passes, pieces = 0, Pieces(store)
     if isinstance(method, FitSubspace):
         batches = {task: problem.batches(task, split) for task in ready}
-        fit = SubspaceFit(model, batches, parameters_of(base, module), ready, method, progress)
+        fit = SubspaceFit(model, batches, parameters_of(base, module), ready, method, progress, pieces)
         fitted, passes = fit_centred(fit) if method.location == "centred" else fit_at_finetunes(fit)
         bare = {task: loss.curvature for task, loss in fitted.items()}
     else:
-        centre = average(ready)
+        centre, places = average(ready), {}
+        found: dict[str, TaskCurvature] = {}
         for number, (task, finetune) in enumerate(ready.items()):
             progress(f"{method.family} curvature of {task}")
             generator = torch.Generator().manual_seed(seed + number)
+            data = TaskData(model, finetune, problem.batches(task, split), generator)
             points = curvature_points(finetune, centre, method.location)
-            bare[task], loss, examples = _fit_one(
-                model, finetune, points, problem.batches(task, split), method, generator
-            )
-            fitted[task] = PredictedLoss.anchored(measured_part(bare[task]), points[0], loss, examples)
-            passes += examples * len(points)
-    return Curvatures(method, bare, fitted, Ledger(gradient_passes=passes, seconds=time.perf_counter() - started))
+            found[task] = pieces.keep(task, TaskCurvature, partial(_fit_one, data, points, method))
+            places[task] = points[0]
+            passes += found[task].passes
+        bare = {task: each.posterior for task, each in found.items()}
+        if isinstance(method, FitKronecker) and method.common_bases:
+            bare = share_bases(bare)
+        for task, each in found.items():
+            fitted[task] = PredictedLoss.anchored(measured_part(bare[task]), places[task], each.loss, each.examples)
+    seconds = time.perf_counter() - started + pieces.earlier
+    return Curvatures(method, bare, fitted, Ledger(gradient_passes=passes, seconds=seconds))
 
 
 def isotropic_curvatures(finetunes: Mapping[str, Params], method: FitIsotropic) -> Curvatures:
@@ -127,8 +129,8 @@ def fit_posterior(
         module: a model of the right architecture.
         checkpoint: the finetuned parameters, the posterior's mean.
         batches: inputs and targets of the task.
-        method: an isotropic, diagonal or dense fit. Subspace posteriors need all tasks: `fit_curvatures`.
-        likelihood: `"categorical"` or `"gaussian"`.
+        method: an isotropic, diagonal, Kronecker or dense fit. Subspace posteriors need all tasks: `fit_curvatures`.
+        likelihood: as a `Problem` names it.
         at: points the curvature is averaged over; at the checkpoint when `None`.
         seed: the randomness of sampled labels.
 
@@ -146,62 +148,23 @@ def fit_posterior(
     model = LossModel.of(module, likelihood)
     params = parameters_of(checkpoint, module)
     points = [parameters_of(point, module) for point in at] if at else [params]
-    posterior, _, _ = _fit_one(model, params, points, batches, method, torch.Generator().manual_seed(seed))
-    return damp({"task": posterior}, method.damping)["task"]
+    data = TaskData(model, params, batches, torch.Generator().manual_seed(seed))
+    return damp({"task": _fit_one(data, points, method).posterior}, method.damping)["task"]
 
 
-def average(finetunes: Mapping[str, Params]) -> dict[str, Tensor]:
-    """The uniform average of the finetunes; tensors that are not floating-point come from the first."""
-    first = next(iter(finetunes.values()))
-    merged = {}
-    for name in first:
-        if spec_of(first, name).is_mergeable:
-            stacked = torch.stack([finetune[name] for finetune in finetunes.values()])
-            merged[name] = stacked.to(torch.float64).mean(0).to(stacked.dtype)
-        else:
-            merged[name] = first[name]
-    return merged
-
-
-def curvature_points(finetune: Params, centre: Params, location: str) -> list[Params]:
-    """Where curvature is taken: at the finetune, at the average, or at three points from one to the other."""
-    fractions = {"finetune": (0.0,), "average": (1.0,), "segment": (0.0, 0.5, 1.0)}[location]
-    return [
-        {
-            name: torch.lerp(value, centre[name], fraction) if value.is_floating_point() else value
-            for name, value in finetune.items()
-        }
-        for fraction in fractions
-    ]
-
-
-def _fit_one(
-    model: LossModel,
-    mean: Params,
-    points: Sequence[Params],
-    batches: Sequence[Batch],
-    method: FitDiagonal | FitDense,
-    generator: torch.Generator,
-) -> tuple[Posterior, float, int]:
-    """Curvature averaged over `points`, the loss at the first of them, and the number of examples."""
-    if isinstance(method, FitDiagonal):
-        fishers = [
-            diagonal_fisher(model, point, batches, method.labels, method.examples, generator) for point in points
-        ]
-        precision = {name: sum(f.diagonal[name] for f in fishers) / len(fishers) for name in model.trainable}
-        covered = {name: mean[name] for name in model.trainable}
-        return Diagonal(covered, precision), fishers[0].loss, fishers[0].examples  # type: ignore[arg-type]
-    names = [name for name in model.trainable if re.search(method.parameters, name)]
-    if not names:
-        raise PosteriorError(f"no parameter matches {method.parameters!r}; the first is {model.trainable[0]!r}")
-    expansions = [dense_gauss_newton(model, point, batches, names, method.examples) for point in points]
-    curvature = torch.stack([expansion.curvature for expansion in expansions]).mean(0)
-    dense = Dense({name: mean[name] for name in names}, curvature)
-    rest = {name: mean[name] for name in model.trainable if name not in names}
-    posterior: Posterior = Product({"dense": dense, "rest": Isotropic(rest)}) if rest else dense
-    return posterior, expansions[0].loss, expansions[0].examples
-
-
-def measured_part(posterior: Posterior) -> Posterior:
-    """What was measured of a posterior: the dense part of a product."""
-    return posterior.parts["dense"] if isinstance(posterior, Product) else posterior
+def _fit_one(data: TaskData, points: Sequence[Params], method: FitMethod) -> TaskCurvature:
+    """The curvature of one task averaged over `points`, or over draws from the posterior it gives."""
+    fit = FAMILIES.get(type(method))
+    if fit is None:
+        raise PosteriorError(f"{type(method).__name__} cannot fit one task by itself")
+    location = getattr(method, "location", "finetune")
+    if location == "centred":
+        return expand_centred(data, points[0], lambda task, places: fit(task, places, method))
+    found = fit(data, points, method)
+    if location != "posterior":
+        return found
+    assert isinstance(method, FitDiagonal | FitKronecker)
+    assert not isinstance(found.posterior, Expanded)
+    drawn = posterior_points(data.mean, found.posterior, method.damping, found.examples, method.samples, data.generator)
+    under = fit(data, drawn, method)
+    return TaskCurvature(under.posterior, found.loss, found.examples, found.passes + under.passes)

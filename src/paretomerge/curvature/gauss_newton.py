@@ -7,7 +7,7 @@ The one idea: in a subspace `θ = origin + V c` the Jacobian of the outputs with
     A_de  = mean_b  U_dbᵀ H_b U_eb          H_b = ∂² loss_b / ∂ outputs_b² [C, C]
 
 Schraudolph, 2002, Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent.
-Shapes: `D` directions, `B` examples, `C` outputs, `P` parameters.
+Shapes: `D` directions, `B` examples, `C` outputs (positions × vocabulary for token models), `P` parameters.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def expand_in_subspace(
             outputs, tangents, cost = output_tangents(model, params, basis, inputs, targets, mode)
             passes += cost
             loss += float(model.likelihood.losses(outputs, targets).sum())
-            gradient += (tangents * model.likelihood.gradients(outputs, targets)).sum((1, 2)).to(torch.float64)
-            curved = model.likelihood.curvature_product(outputs, tangents)
+            gradient += (tangents * model.likelihood.gradients(outputs, targets)).flatten(1).sum(1).to(torch.float64)
+            curved = model.likelihood.curvature_product(outputs, tangents, targets)
             curvature += (tangents.reshape(dimension, -1) @ curved.reshape(dimension, -1).T).to(torch.float64)
             examples += len(targets)
     curvature = (curvature + curvature.T) / (2 * examples)
@@ -97,10 +97,10 @@ def dense_gauss_newton(
 
             outputs = outputs_of(start).detach()
             jacobian = torch.func.jacrev(outputs_of)(start).detach()  # [B, C, P]
-            tangents = jacobian.permute(2, 0, 1)
+            tangents = jacobian.movedim(-1, 0)
             loss += float(model.likelihood.losses(outputs, targets).sum())
-            gradient += (tangents * model.likelihood.gradients(outputs, targets)).sum((1, 2)).to(torch.float64)
-            curved = model.likelihood.curvature_product(outputs, tangents).reshape(layout.size, -1)
+            gradient += (tangents * model.likelihood.gradients(outputs, targets)).flatten(1).sum(1).to(torch.float64)
+            curved = model.likelihood.curvature_product(outputs, tangents, targets).reshape(layout.size, -1)
             curvature += (tangents.reshape(layout.size, -1) @ curved.T).to(torch.float64)
             examples += len(targets)
             passes += outputs.numel()

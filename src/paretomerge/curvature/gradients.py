@@ -23,6 +23,18 @@ class LossGradient:
     examples: int
 
 
+def mean_loss(
+    model: LossModel, params: Params, batches: Iterable[Batch], limit: int | None = None
+) -> tuple[float, int]:
+    """Mean loss over (the first `limit`) examples, and how many they are."""
+    total, examples = 0.0, 0
+    with torch.no_grad():
+        for inputs, targets in take_examples(batches, limit):
+            total += float(model.likelihood.losses(model.predict(params, inputs), targets).sum())
+            examples += len(targets)
+    return total / examples, examples
+
+
 def loss_gradient(
     model: LossModel,
     params: Params,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,9 +29,9 @@ def module_predictor(module: nn.Module) -> Predictor:
     def predict(params: Params, inputs: Any) -> Tensor:
         state = {name: tensor for name, tensor in params.items() if name not in tied}
         if isinstance(inputs, Mapping):
-            outputs = torch.func.functional_call(module, state, (), dict(inputs))
+            outputs = torch.func.functional_call(module, state, (), dict(inputs), tie_weights=bool(tied))
         else:
-            outputs = torch.func.functional_call(module, state, (inputs,))
+            outputs = torch.func.functional_call(module, state, (inputs,), tie_weights=bool(tied))
         return outputs_of(outputs)
 
     return predict
@@ -45,17 +45,22 @@ class LossModel:
         predict: outputs as a function of parameters and inputs.
         likelihood: the loss of outputs and targets.
         trainable: names of the parameters that are differentiated.
+        module: what `predict` calls, where the inputs of its layers can be recorded; without it every example is
+            differentiated by itself.
     """
 
     predict: Predictor
     likelihood: Likelihood
     trainable: tuple[str, ...]
+    module: nn.Module | None = None
+    found: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What was learnt about the module, kept for the next task."""
 
     @classmethod
     def of(cls, module: nn.Module, likelihood: str = "categorical") -> LossModel:
         """From a module and the name of its likelihood."""
         trainable = tuple(name for name, parameter in module.named_parameters() if parameter.requires_grad)
-        return cls(module_predictor(module), likelihood_of(likelihood), trainable)
+        return cls(module_predictor(module), likelihood_of(likelihood), trainable, module)
 
 
 def parameters_of(params: Params, module: nn.Module) -> dict[str, Tensor]:

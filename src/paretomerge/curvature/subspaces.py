@@ -8,7 +8,8 @@ second time where the first merge landed serves them better.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from paretomerge.curvature.enrichment import descent_directions
 from paretomerge.curvature.gauss_newton import Expansion, expand_in_subspace
 from paretomerge.curvature.gradients import LossGradient, loss_gradient
 from paretomerge.curvature.methods import FitSubspace
+from paretomerge.curvature.pieces import Pieces
 from paretomerge.curvature.predictor import LossModel
 from paretomerge.merging import merge_coordinates
 from paretomerge.posteriors import (
@@ -34,7 +36,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class SubspaceFit:
-    """What a subspace is fitted with: the model, the data of each task, the base and the finetunes."""
+    """What a subspace is fitted with: the model, the data of each task, the base and the finetunes.
+
+    What was measured goes through `pieces`, in the order of the measurements.
+    """
 
     model: LossModel
     batches: Mapping[str, Sequence[Batch]]
@@ -42,6 +47,7 @@ class SubspaceFit:
     finetunes: Mapping[str, Params]
     method: FitSubspace
     progress: Progress
+    pieces: Pieces = field(default_factory=Pieces)
 
     @property
     def origin(self) -> dict[str, Tensor]:
@@ -56,12 +62,14 @@ class SubspaceFit:
     def expand(self, task: str, at: Params, basis: Basis) -> Expansion:
         """The curvature of one task along the basis."""
         self.progress(f"curvature of {task} in {len(basis)} directions")
-        return expand_in_subspace(self.model, at, basis, self.batches[task], self.method.examples)
+        measure = partial(expand_in_subspace, self.model, at, basis, self.batches[task], self.method.examples)
+        return self.pieces.keep(f"expansion of {task}", Expansion, measure)
 
     def slope(self, task: str, at: Params) -> LossGradient:
         """The gradient of one task over all its examples."""
         self.progress(f"gradient of {task}")
-        return loss_gradient(self.model, at, self.batches[task])
+        measure = partial(loss_gradient, self.model, at, self.batches[task])
+        return self.pieces.keep(f"gradient of {task}", LossGradient, measure)
 
 
 def fit_at_finetunes(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:

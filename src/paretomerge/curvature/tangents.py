@@ -6,7 +6,7 @@
 Forward wins for few directions, reverse for few outputs: a classifier of two classes and a hundred directions is
 twenty times cheaper in reverse. Both give the same numbers.
 
-Shapes: `D` directions, `B` examples, `C` outputs, `P` parameters.
+Shapes: `D` directions, `B` examples, `C` outputs (positions × vocabulary for token models), `P` parameters.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def output_tangents(
     if mode != "forward":
         outputs = model.predict(params, inputs)
         # A vectorised product along a direction costs about half of a single example's backward pass.
-        if mode == "reverse" or 2 * outputs.shape[-1] <= len(basis):
+        if mode == "reverse" or 2 * outputs[0].numel() <= len(basis):
             return outputs, _reverse(model, params, basis, inputs, targets, outputs), outputs.numel()
     outputs, tangents = _forward(model, params, basis, inputs)
     return outputs, tangents, len(basis) * len(targets)
@@ -83,7 +83,7 @@ def _reverse(model: LossModel, params: Params, basis: Basis, inputs: Any, target
         return model.predict({**fixed, **leaves}, map_inputs(inputs, lambda value: value[None]))[0]
 
     differentiate = per_example(torch.func.jacrev(outputs_of_one))
-    size = outputs.shape[-1] * sum(leaf.numel() for leaf in leaves.values())
+    size = outputs[0].numel() * sum(leaf.numel() for leaf in leaves.values())
     chunk = max(1, JACOBIAN_ELEMENTS // size)
     tangents = outputs.new_zeros(len(basis), *outputs.shape)
     for start in range(0, len(targets), chunk):
@@ -92,8 +92,6 @@ def _reverse(model: LossModel, params: Params, basis: Basis, inputs: Any, target
             jacobian = differentiate(leaves, map_inputs(inputs, lambda value, part=part: value[part]), targets[part])
         for name, used in touched.items():
             stacked = torch.stack([basis.directions[d][name].reshape(-1) for d in used]).to(outputs.dtype)
-            moved = (
-                jacobian[name].detach().reshape(*jacobian[name].shape[:2], stacked.shape[1]) @ stacked.T
-            )  # [B, C, used]
-            tangents[torch.tensor(used), part] += moved.permute(2, 0, 1)
+            flat = jacobian[name].detach().reshape(*outputs[part].shape, stacked.shape[1])
+            tangents[torch.tensor(used), part] += (flat @ stacked.T).movedim(-1, 0)  # [used, B, C]
     return tangents

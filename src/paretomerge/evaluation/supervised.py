@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from paretomerge.curvature.likelihoods import likelihood_of
 from paretomerge.types import Objective, Params, Problem, Split, call_module, load_in_place
 
 
@@ -40,13 +41,12 @@ class SupervisedEvaluator:
         """Score one model on one task."""
         load_in_place(self._module, params)
         found: dict[str, list[Tensor]] = {"loss": []}
+        likelihood = likelihood_of(self.problem.likelihood)
         # Not inference_mode: batches a data function makes lazily here must stay usable for gradients.
         with torch.no_grad():
             for inputs, targets in self.problem.batches(task, self.split):
                 outputs = call_module(self._module, inputs)
+                found["loss"].append(likelihood.losses(outputs, targets))
                 if self.problem.likelihood == "categorical":
-                    found["loss"].append(nn.functional.cross_entropy(outputs, targets, reduction="none"))
                     found.setdefault("accuracy", []).append((outputs.argmax(-1) == targets).double())
-                else:
-                    found["loss"].append(0.5 * (outputs - targets).square().sum(-1))
         return {metric: torch.cat(parts) for metric, parts in found.items()}

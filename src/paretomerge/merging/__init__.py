@@ -10,6 +10,7 @@ from paretomerge.merging.della import Della
 from paretomerge.merging.fisher import FisherWeighted
 from paretomerge.merging.merge import NewTensors, merge, merge_blocks
 from paretomerge.merging.merged_precision import MergedPrecision, sample_merged
+from paretomerge.merging.mixture import GroupResponsibilities, MixtureMerge, mixture_responsibilities
 from paretomerge.merging.posterior import PosteriorMerge
 from paretomerge.merging.resident import ResidentMerge, merge_into
 from paretomerge.merging.slerp import Slerp
@@ -27,8 +28,10 @@ __all__ = [
     "Della",
     "Domain",
     "FisherWeighted",
+    "GroupResponsibilities",
     "Inputs",
     "MergeRule",
+    "MixtureMerge",
     "MergedPrecision",
     "NewTensors",
     "Outputs",
@@ -43,5 +46,6 @@ __all__ = [
     "merge_blocks",
     "merge_coordinates",
     "merge_into",
+    "mixture_responsibilities",
     "sample_merged",
 ]

@@ -152,8 +152,9 @@ def collect_inputs(
     if accumulate not in (None, torch.float32, torch.float64):
         raise WeightsError(f"sums are kept in float32 or float64, not in {accumulate}")
     coerced = {task: _as_posterior(given, f"task {task!r}") for task, given in posteriors.items()}
-    first, *others = coerced.values()
-    for other in others:
+    # A mixture takes single Gaussians beside it, and not the other way round.
+    first = next((given for given in coerced.values() if given.family == "mixture"), next(iter(coerced.values())))
+    for other in coerced.values():
         first.require_same_kind(other)
     if prior is not None:
         prior = _as_posterior(prior, "the prior")

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from paretomerge.errors import PosteriorError
 from paretomerge.merging.base import Inputs, collect_inputs
-from paretomerge.merging.factored import FactoredSum
+from paretomerge.merging.factored import FactoredTerms
 from paretomerge.merging.low_rank import solve_low_rank
 from paretomerge.merging.merge import merge_blocks
 from paretomerge.merging.posterior import PosteriorMerge, with_prior
 from paretomerge.merging.values import as_values
-from paretomerge.posteriors import Elementwise, Factored, LowRank, Matrix, Posterior, cholesky
+from paretomerge.posteriors import Elementwise, Factored, LendingCorrection, LowRank, Matrix, Posterior, cholesky
 from paretomerge.types import Params
 
 
@@ -90,10 +90,12 @@ class MergedPrecision:
                 raise PosteriorError(f"the merged precision of {block!r} is not positive: add damping")
             return torch.where(total > 0, right / torch.where(total > 0, total, 1.0), 0.0)
         if isinstance(first, Factored):
-            return self._factored(naturals).solve(right)
+            return self._factored(naturals).solve(self.weights, right)
         if isinstance(first, LowRank):
             steps = solve_low_rank(naturals, self.weights[None], lambda name: right[name][None])
             return {name: step[0] for name, step in steps}
+        if (correction := self._lending(naturals)) is not None:
+            right = correction.right(right)
         return torch.cholesky_solve(right[:, None], cholesky(self._matrix(naturals), "the merged precision"))[:, 0]
 
     def _root(self, block: str, generator: torch.Generator) -> Any:
@@ -104,7 +106,7 @@ class MergedPrecision:
             total = self._total(naturals)
             return total.clamp_min(0).sqrt() * torch.randn(total.shape, generator=generator, dtype=torch.float64)
         if isinstance(first, Factored):
-            return self._factored(naturals).root(generator)
+            return self._factored(naturals).root(self.weights, generator)
         if isinstance(first, LowRank):
             return self._low_rank_root(naturals, generator)
         factor = cholesky(self._matrix(naturals), "the merged precision")
@@ -133,10 +135,15 @@ class MergedPrecision:
         ).sum(0)
 
     def _matrix(self, naturals: Sequence[Matrix]) -> Tensor:
-        return torch.einsum("s,sij->ij", self.weights, torch.stack([natural.precision for natural in naturals]))
+        total = torch.einsum("s,sij->ij", self.weights, torch.stack([natural.precision for natural in naturals]))
+        correction = self._lending(naturals)
+        return total if correction is None else correction.precision(total)
 
-    def _factored(self, naturals: Sequence[Factored]) -> FactoredSum:
-        return FactoredSum([natural.factors for natural in naturals], self.weights)
+    def _lending(self, naturals: Sequence[Matrix]) -> LendingCorrection | None:
+        return LendingCorrection.of([natural.lent for natural in naturals], self.weights)
+
+    def _factored(self, naturals: Sequence[Factored]) -> FactoredTerms:
+        return FactoredTerms([natural.factors for natural in naturals])
 
 
 def sample_merged(

@@ -21,7 +21,8 @@ from paretomerge.merging.base import Domain, Inputs, Outputs
 from paretomerge.merging.elementwise import merge_elementwise
 from paretomerge.merging.factored import merge_factored
 from paretomerge.merging.low_rank import merge_low_rank
-from paretomerge.posteriors import Elementwise, Factored, LowRank, Matrix, Posterior, cholesky
+from paretomerge.posteriors import Elementwise, Factored, LendingCorrection, LowRank, Matrix, Posterior, cholesky
+from paretomerge.types import compute_dtype
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PosteriorMerge:
         elif isinstance(naturals[0], LowRank):
             yield from merge_low_rank(naturals, values, out)
         elif isinstance(naturals[0], Factored):
-            yield from members[0].expand(block, merge_factored(naturals, values), out)
+            yield from members[0].expand(block, merge_factored(naturals, values, _resolution(state)), out)
         else:
             yield from members[0].expand(block, solve_matrix(naturals, values), out)
 
@@ -68,6 +69,11 @@ class PosteriorMerge:
         members, values = with_prior(state, values)
         naturals = [member.natural(block) for member in members]
         return solve_matrix(naturals, values)
+
+
+def _resolution(state: Inputs) -> torch.dtype:
+    """How exactly iterative solutions are wanted: as sums are."""
+    return state.accumulate or compute_dtype(spec.dtype for spec in state.posteriors[0].specs.values())
 
 
 def with_prior(state: Inputs, values: Tensor) -> tuple[list[Posterior], Tensor]:
@@ -82,12 +88,18 @@ def with_prior(state: Inputs, values: Tensor) -> tuple[list[Posterior], Tensor]:
 
 
 def solve_matrix(naturals: Sequence[Matrix], values: Tensor) -> Tensor:
-    """`(Σ α_t H_t)^-1 Σ α_t H_t m_t` by Cholesky in float64, one weighting after the other: `[K, D]`."""
+    """`(Σ α_t H_t)^-1 Σ α_t H_t m_t` by Cholesky in float64, one weighting after the other: `[K, D]`.
+
+    Ridges on what a task lends are corrected for its weight (`posteriors/lending.py`).
+    """
     precisions = [natural.precision for natural in naturals]
     means = torch.stack([natural.precision_mean for natural in naturals])
     solutions = []
     for row in values.to(torch.float64):
         total = sum(weight * precision for weight, precision in zip(row, precisions, strict=True))
+        right = row @ means
+        if (correction := LendingCorrection.of([natural.lent for natural in naturals], row)) is not None:
+            total, right = correction.precision(total), correction.right(right + correction.pull)
         factor = cholesky(total, f"the merged precision at weights {[round(float(w), 4) for w in row]}")
-        solutions.append(torch.cholesky_solve((row @ means)[:, None], factor)[:, 0])
+        solutions.append(torch.cholesky_solve(right[:, None], factor)[:, 0])
     return torch.stack(solutions)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from paretomerge.arithmetic import extremes
 from paretomerge.errors import PosteriorError
+from paretomerge.posteriors.lending import Lending
 from paretomerge.types import Layout, Params, TensorSpec, spec_of
 
 
@@ -41,10 +42,11 @@ class Elementwise:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Natural parameters of a block with full precision: `[D, D]` and `[D]`."""
+    """Natural parameters of a block with full precision: `[D, D]` and `[D]`, and what a merge corrects for weights."""
 
     precision: Tensor
     precision_mean: Tensor
+    lent: Lending | None = None
 
 
 @runtime_checkable
@@ -149,16 +151,22 @@ def require_finite(tensor: Tensor, what: str) -> Tensor:
     return tensor
 
 
-def require_nonnegative(precision: Tensor, block: str) -> Tensor:
-    """Return `precision`, or raise `PosteriorError` where it is negative or not finite."""
+def where_from(params: Params) -> str:
+    """` in FILE` for parameters that are read from a file, else nothing: what a message adds to a tensor's name."""
+    source = getattr(params, "source", None)
+    return f" in {source}" if source is not None else ""
+
+
+def require_nonnegative(precision: Tensor, block: str, where: str = "") -> Tensor:
+    """Return `precision`, or raise `PosteriorError` where it is negative or not finite; `where` tells its file."""
     low, high = extremes(precision)
     if bool((low >= 0) & torch.isfinite(high)):
         return precision
-    require_finite(precision, f"the precision of {block!r}")
+    require_finite(precision, f"the precision of {block!r}{where}")
     if bool((precision < 0).any()):
         raise PosteriorError(
-            f"the precision of {block!r} is negative (lowest {float(precision.min()):.3g}): a Hessian that is not "
-            "positive semi-definite is no precision; use a Fisher or Gauss-Newton matrix"
+            f"the precision of {block!r}{where} is negative (lowest {float(precision.min()):.3g}): a Hessian that is "
+            "not positive semi-definite is no precision; use a Fisher or Gauss-Newton matrix"
         )
     return precision
 

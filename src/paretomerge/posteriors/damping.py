@@ -14,9 +14,11 @@ from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import Posterior
 from paretomerge.posteriors.dense import Dense
 from paretomerge.posteriors.diagonal import Diagonal
+from paretomerge.posteriors.expanded import Curvature, Expanded
 from paretomerge.posteriors.isotropic import Isotropic
 from paretomerge.posteriors.kronecker import Kronecker
 from paretomerge.posteriors.low_rank import LowRank
+from paretomerge.posteriors.mixture import Mixture, components_of
 from paretomerge.posteriors.product import Product
 from paretomerge.posteriors.subspace import Subspace
 
@@ -24,15 +26,17 @@ RIDGE_FLOOR = 1e-6
 """Ridge of a direction without curvature, relative to the mean: no direction is left undetermined."""
 
 
-def damp(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Posterior]:
+def damp(curvatures: Mapping[str, Curvature], relative: float) -> dict[str, Posterior]:
     """Add a prior to every task's curvature, the same for all tasks, in the curvature's own units.
 
     Diagonal, Kronecker, low-rank and dense posteriors get `λ = relative × mean diagonal of the tasks' average
     precision` on every parameter, and keep their means. A subspace posterior gets one ridge per direction,
     proportional to the average curvature along it (Levenberg-Marquardt scaling: the merge does not depend on the
-    directions' lengths), and centred at the task's anchor, its own finetune `e_t`: on the simplex the ridges add up to
-    one pull towards the weighted average, `c(α) = (Σ α_t A_t + Λ)^-1 (Σ α_t η_t + Λ Σ α_t e_t)`. Isotropic posteriors
-    are left alone.
+    directions' lengths), and centred at the task's anchor, its own finetune `e_t`: with equal weights the ridges
+    add up to one pull towards the average, `c = (mean A_t + Λ)^-1 (mean η_t + Λ mean e_t)`; at other weights every
+    direction's ridge is that of the task it comes from (`lending.py`). Isotropic posteriors are left alone. An expansion
+    (`Expanded`) becomes a posterior here: its prior is centred at the task's finetune. The components of mixtures are
+    damped alike, as if each were a task.
 
     Args:
         curvatures: task → posterior without prior.
@@ -45,14 +49,39 @@ def damp(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Post
         raise PosteriorError(f"damping must be >= 0, got {relative}")
     if not curvatures:
         raise PosteriorError("no curvature to damp: give at least one task")
+    plain = {task: found.curvature if isinstance(found, Expanded) else found for task, found in curvatures.items()}
+    damped = _damp(plain, relative)
+    return {
+        task: found.damped(damped[task]) if isinstance(found, Expanded) else damped[task]
+        for task, found in curvatures.items()
+    }
+
+
+def _damp(
+    curvatures: Mapping[str, Posterior], relative: float, owners: Mapping[str, str] | None = None
+) -> dict[str, Posterior]:
+    """`owners`: whose finetune a curvature's prior is centred at, where its own name is not that of a task."""
     first = next(iter(curvatures.values()))
+    if any(isinstance(curvature, Mixture) for curvature in curvatures.values()):
+        return _damp_mixtures(curvatures, relative)
     if isinstance(first, Product):
-        damped = {part: damp(_parts(curvatures, part), relative) for part in first.parts}
+        damped = {part: _damp(_parts(curvatures, part), relative, owners) for part in first.parts}
         return {task: Product({part: damped[part][task] for part in first.parts}) for task in curvatures}
     if isinstance(first, Isotropic) or relative == 0:
         return dict(curvatures)
     strength = relative_strength(curvatures, relative)
-    return {task: _with_strength(curvature, strength, task) for task, curvature in curvatures.items()}
+    return {
+        name: _with_strength(curvature, strength, owners[name] if owners else name)
+        for name, curvature in curvatures.items()
+    }
+
+
+def _damp_mixtures(curvatures: Mapping[str, Posterior], relative: float) -> dict[str, Posterior]:
+    taken = {task: components_of(curvature) for task, curvature in curvatures.items()}
+    names = {task: [f"{task}#{k}" for k in range(len(components))] for task, (components, _) in taken.items()}
+    flat = {name: component for task in taken for name, component in zip(names[task], taken[task][0], strict=True)}
+    damped = _damp(flat, relative, {name: task for task in taken for name in names[task]})
+    return {task: Mixture([damped[name] for name in names[task]], logs) for task, (_, logs) in taken.items()}
 
 
 def relative_strength(curvatures: Mapping[str, Posterior], relative: float) -> Tensor:
@@ -97,7 +126,7 @@ def _with_strength(curvature: Posterior, strength: Tensor, task: str) -> Posteri
         diagonal = {name: curvature.diagonal[name] + float(strength) for name in curvature.names()}
         return LowRank(curvature.mean, diagonal, curvature.factors)
     assert isinstance(curvature, Subspace)
-    return curvature.with_ridge(strength, curvature.basis.anchor(task))
+    return curvature.with_ridge(strength, curvature.basis.anchor(task), curvature.basis.own(task))
 
 
 def _parts(curvatures: Mapping[str, Posterior], part: str) -> dict[str, Posterior]:

@@ -22,6 +22,7 @@ from paretomerge.posteriors.base import (
     freeze_params,
     require_nonnegative,
     require_same_specs,
+    where_from,
 )
 from paretomerge.posteriors.elementwise import block_energy, block_log_density, sample_elementwise
 from paretomerge.types import Params, TensorSpec, digest_params, spec_of
@@ -71,7 +72,9 @@ class Diagonal:
         """Precision and mean of one tensor."""
         precision = self.precision[block]
         # what reads lazily was not checked on construction
-        return Elementwise(precision if self._checked else require_nonnegative(precision, block), self.mean[block])
+        if not self._checked:
+            require_nonnegative(precision, block, where_from(self.precision))
+        return Elementwise(precision, self.mean[block])
 
     def names(self, block: str) -> tuple[str, ...]:
         """The block is a tensor."""

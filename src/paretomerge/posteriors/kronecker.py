@@ -201,7 +201,8 @@ class Kronecker:
 
     def names(self, block: str) -> tuple[str, ...]:
         """Weight and bias of the layer."""
-        return self.factors[block].names
+        names_of = getattr(self.factors, "names_of", None)  # known without reading the factors
+        return self.factors[block].names if names_of is None else names_of(block)
 
     def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:
         """Cut `[K, O, I]` into weight and bias."""
@@ -219,6 +220,8 @@ class Kronecker:
 
     def map_params(self, view: Callable[[Params], Params]) -> Kronecker:
         """Views of the mean and of every layer's factors."""
+        if hasattr(self.factors, "map_params"):
+            return replace(self, mean=view(self.mean), factors=self.factors.map_params(view))
         factors = {layer: _viewed(found, view) for layer, found in self.factors.items()}
         return replace(self, mean=view(self.mean), factors=factors)
 
@@ -226,7 +229,9 @@ class Kronecker:
         """Same family, names, shapes and layers."""
         require_same_specs(self, other)
         assert isinstance(other, Kronecker)
-        if {k: f.names for k, f in self.factors.items()} != {k: f.names for k, f in other.factors.items()}:
+        if {layer: self.names(layer) for layer in self.factors} != {
+            layer: other.names(layer) for layer in other.factors
+        }:
             raise PosteriorError("Kronecker posteriors with different layers cannot be merged: fit them on one model")
 
     def energy(self, params: Params) -> float:

@@ -26,6 +26,7 @@ from paretomerge.posteriors.base import (
     require_finite,
     require_nonnegative,
     require_same_specs,
+    where_from,
 )
 from paretomerge.types import Params, TensorSpec, digest_params, spec_of
 
@@ -53,11 +54,12 @@ class LowRank:
     def __post_init__(self) -> None:
         """Check shapes and signs."""
         object.__setattr__(self, "mean", freeze_params(self.mean, "the mean"))
+        rank = self.rank
         for name in self.names():
             shape = spec_of(self.mean, name).shape
             for what, params, expected in (
                 ("diagonal", self.diagonal, shape),
-                ("factor", self.factors, (self.rank, *shape)),
+                ("factor", self.factors, (rank, *shape)),
             ):
                 if name not in params:
                     raise PosteriorError(f"no {what} for {name!r}: give one tensor for each tensor of the mean")
@@ -83,8 +85,8 @@ class LowRank:
 
     def read(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
         """Mean `[n]`, diagonal `[n]` and factors `[R, n]` of one tensor, float64."""
-        diagonal = require_nonnegative(self.diagonal[name], name)
-        factors = require_finite(self.factors[name], f"the factors of {name!r}")
+        diagonal = require_nonnegative(self.diagonal[name], name, where_from(self.diagonal))
+        factors = require_finite(self.factors[name], f"the factors of {name!r}{where_from(self.factors)}")
         return (
             self.mean[name].reshape(-1).to(torch.float64),
             diagonal.reshape(-1).to(torch.float64),
@@ -168,22 +170,35 @@ class LowRank:
             drawn[name] = diagonal.sqrt() * noise + shared @ factors
         return drawn
 
-    def sample(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """`m + H^-1 ξ` with `ξ ~ N(0, H)`: its covariance is `H^-1 H H^-1 = H^-1`."""
-        noise = self.root(generator)
+    def apply(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`H x`, tensor by tensor, `[n]` each."""
+        along = torch.zeros(self.rank, dtype=torch.float64)
+        for name in self.names():
+            along += self.read(name)[2] @ x[name]
+        return {name: self.read(name)[1] * x[name] + along @ self.read(name)[2] for name in self.names()}
+
+    def solve(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`H^-1 x` by Woodbury's formula, tensor by tensor, `[n]` each.
+
+        Raises:
+            PosteriorError: a diagonal that is zero somewhere.
+        """
         coupling, along = torch.eye(self.rank, dtype=torch.float64), torch.zeros(self.rank, dtype=torch.float64)
         for name in self.names():
             _, diagonal, factors = self.read(name)
             if not bool((diagonal > 0).all()):
-                raise PosteriorError(f"{name!r} has a zero diagonal somewhere: damp the posterior before sampling")
+                raise PosteriorError(f"{name!r} has a zero diagonal somewhere: damp the posterior first")
             coupling += (factors / diagonal) @ factors.T
-            along += factors @ (noise[name] / diagonal)
+            along += factors @ (x[name] / diagonal)
         pull = torch.cholesky_solve(along[:, None], cholesky(coupling, "the coupling of the factors"))[:, 0]
+        return {name: (x[name] - pull @ self.read(name)[2]) / self.read(name)[1] for name in self.names()}
+
+    def sample(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """`m + H^-1 ξ` with `ξ ~ N(0, H)`: its covariance is `H^-1 H H^-1 = H^-1`."""
         drawn = dict(self.mean)
-        for name in self.names():
-            mean, diagonal, factors = self.read(name)
-            moved = mean + (noise[name] - pull @ factors) / diagonal
-            drawn[name] = moved.reshape(self.specs[name].shape).to(self.specs[name].dtype)
+        for name, step in self.solve(self.root(generator)).items():
+            moved = self.mean[name].to(torch.float64) + step.reshape(self.specs[name].shape)
+            drawn[name] = moved.to(self.specs[name].dtype)
         return drawn
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from paretomerge.posteriors.base import Posterior
+from paretomerge.posteriors.expanded import Curvature
 from paretomerge.posteriors.subspace import Subspace
 from paretomerge.types import Params
 
@@ -19,17 +19,17 @@ class PredictedLoss:
     `l_c`, gradient `b` and curvature `A` it is `l_c + bᵀ(θ-θ_c) + ½(θ-θ_c)ᵀA(θ-θ_c)`.
 
     Args:
-        curvature: a posterior without prior, in units of one average example (mean loss).
+        curvature: a posterior without prior, or an expansion, in units of one average example (mean loss).
         offset: the constant that makes it equal the measured loss where it was expanded.
         examples: how many examples it was measured on.
     """
 
-    curvature: Posterior
+    curvature: Curvature
     offset: float
     examples: int = 0
 
     @classmethod
-    def anchored(cls, curvature: Posterior, at: Params, loss: float, examples: int = 0) -> PredictedLoss:
+    def anchored(cls, curvature: Curvature, at: Params, loss: float, examples: int = 0) -> PredictedLoss:
         """With the offset that makes it equal `loss` at the parameters `at`."""
         return cls(curvature, loss - curvature.energy(at), examples)
 

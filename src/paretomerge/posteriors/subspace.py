@@ -27,6 +27,7 @@ from paretomerge.posteriors.base import (
     spec_mapping,
 )
 from paretomerge.posteriors.basis import Basis
+from paretomerge.posteriors.lending import Lending
 from paretomerge.types import Layout, Params, TensorSpec, digest_params
 
 
@@ -39,6 +40,7 @@ class Subspace:
         basis: a `Basis`, a sequence of (partial) `Params`, or a matrix `[P, D]` with directions as columns.
         precision: `A [D, D]`, symmetric positive semi-definite, float64.
         precision_mean: `η = A·mean [D]`.
+        lent: the part of the precision that is a ridge on the task's own coordinates (`with_ridge`).
 
     Raises:
         PosteriorError: shapes that disagree, or entries that are not finite.
@@ -48,6 +50,7 @@ class Subspace:
     basis: Basis
     precision: Tensor
     precision_mean: Tensor
+    lent: Lending | None
 
     family: ClassVar[str] = "subspace"
 
@@ -57,6 +60,7 @@ class Subspace:
         basis: Basis | Sequence[Params] | Tensor,
         precision: Tensor,
         precision_mean: Tensor,
+        lent: Lending | None = None,
     ) -> None:
         """Check and freeze."""
         origin = freeze_params(origin, "the origin")
@@ -69,6 +73,7 @@ class Subspace:
             ("basis", basis),
             ("precision", require_symmetric(precision, len(basis), "the precision")),
             ("precision_mean", precision_mean),
+            ("lent", lent),
         ):
             object.__setattr__(self, name, value)
 
@@ -97,8 +102,8 @@ class Subspace:
         return ("coordinates",)
 
     def natural(self, block: str = "coordinates") -> Matrix:
-        """`A` and `η`."""
-        return Matrix(self.precision, self.precision_mean)
+        """`A`, `η`, and what is lent."""
+        return Matrix(self.precision, self.precision_mean, self.lent)
 
     def names(self, block: str = "coordinates") -> tuple[str, ...]:
         """All tensors of the origin."""
@@ -137,12 +142,14 @@ class Subspace:
                 "different things. Fit all tasks in one basis"
             )
 
-    def with_ridge(self, strength: Tensor | float, centre: Tensor) -> Subspace:
+    def with_ridge(self, strength: Tensor | float, centre: Tensor, own: Tensor | None = None) -> Subspace:
         """The same posterior times a prior `N(centre, diag(λ)^-1)` over `c`: `(A + diag(λ), η + λ∘centre)`.
 
         Args:
             strength: `λ`, one number or one per direction `[D]`.
             centre: `[D]`.
+            own: `[D]`, one on the coordinates that this task lends to a merge in proportion to its weight
+                (`lending.py`), zero elsewhere; the ridge counts the same at any weights when `None`.
         """
         ridge = torch.as_tensor(strength, dtype=torch.float64).expand(len(self.basis))
         if not bool((ridge >= 0).all()):
@@ -152,6 +159,7 @@ class Subspace:
             self.basis,
             self.precision + torch.diag(ridge),
             self.precision_mean + ridge * centre.to(torch.float64),
+            self.lent if own is None else Lending(ridge * own, centre.to(torch.float64)),
         )
 
     def energy_at(self, coordinates: Tensor) -> Tensor:

@@ -130,8 +130,10 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     tasks = {
         name: task.model_copy(update={"checkpoint": absolute(task.checkpoint)}) for name, task in recipe.tasks.items()
     }
+    files = {task: absolute(path) for task, path in recipe.posterior.files.items()}
     update = {
         "base": absolute(recipe.base),
+        "posterior": recipe.posterior.model_copy(update={"files": files}),
         "tasks": tasks,
         "problem": reference(recipe.problem),
         "evaluator": reference(recipe.evaluator),

@@ -21,6 +21,8 @@ TABLES: dict[Kind, dict[str, str]] = {
     "posterior": {
         "isotropic": "curvature.FitIsotropic",
         "diagonal": "curvature.FitDiagonal",
+        "kronecker": "curvature.FitKronecker",
+        "low_rank": "curvature.FitLowRank",
         "dense": "curvature.FitDense",
         "subspace": "curvature.FitSubspace",
     },
@@ -35,6 +37,7 @@ TABLES: dict[Kind, dict[str, str]] = {
         "breadcrumbs": "merging.Breadcrumbs",
         "slerp": "merging.Slerp",
         "fisher": "merging.FisherWeighted",
+        "mixture": "merging.MixtureMerge",
     },
     "choice": {
         "weights": "choices.ByWeights",

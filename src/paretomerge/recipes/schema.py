@@ -33,7 +33,10 @@ class ObjectiveSection(_Section):
 
 
 class PosteriorSection(_Section):
-    """Which posterior is fitted, on which split, and how its damping is set.
+    """Which posterior is fitted, on which split, and how its damping is set; or the files that hold it.
+
+    `files: {task: FILE}` names a posterior for every task, fitted elsewhere: then nothing is measured, and family and
+    split are those of the files.
 
     `damping: validation` tries the values of `dampings` and keeps the one with the lowest validation loss of the
     merged models, `Σ α_t l_t` averaged over a coarse grid of weightings.
@@ -42,6 +45,7 @@ class PosteriorSection(_Section):
     family: str = "subspace"
     settings: dict[str, Any] = Field(default_factory=dict)
     split: Literal["training", "validation"] = "training"
+    files: dict[str, str] = Field(default_factory=dict)
     damping: Literal["validation"] | float | None = "validation"
     dampings: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
@@ -114,6 +118,13 @@ class Recipe(_Section):
     def _check(self) -> Recipe:
         if not self.tasks:
             raise ValueError("tasks: give at least one task with its checkpoint")
+        if self.posterior.files and set(self.posterior.files) != set(self.tasks):
+            raise ValueError(
+                f"posterior.files: give one file for every task ({', '.join(self.tasks)}), got "
+                f"{', '.join(self.posterior.files)}"
+            )
+        if self.posterior.files and self.posterior.settings:
+            raise ValueError("posterior: files hold posteriors that are fitted already: leave out the settings")
         if self.evaluator and not self.objectives:
             raise ValueError("objectives: an evaluator needs a list of objectives that names its scores")
         if not self.evaluator and not self.problem:

@@ -3,6 +3,7 @@
 recipe.yaml        the recipe, with absolute paths
 journal.sqlite     evaluations, costs, decisions
 posteriors/        one file per task
+unfinished/        pieces of a fit that was interrupted
 trained/           jointly finetuned checkpoints
 report.html, front.png
 """
@@ -39,6 +40,11 @@ class RunFolder:
     def posteriors(self) -> Path:
         """The folder of posterior files."""
         return self.path / "posteriors"
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder of what an interrupted fit has finished."""
+        return self.path / "unfinished"
 
     @property
     def trained(self) -> Path:

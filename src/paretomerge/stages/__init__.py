@@ -9,13 +9,20 @@ from paretomerge.lazy import on_first_use
 if TYPE_CHECKING:
     from paretomerge.stages.check import Preflight, check_models, check_recipe
     from paretomerge.stages.decide import choose_point, export_point, front_of
-    from paretomerge.stages.fit import Fitted, fit_run
+    from paretomerge.stages.fit import Fitted, estimate_fit, fit_run
+    from paretomerge.stages.fit_adam import fit_optimizer
     from paretomerge.stages.front import estimate_run_front
     from paretomerge.stages.merge import MergeSummary, merge_checkpoints
     from paretomerge.stages.merge_inputs import MergeOptions
     from paretomerge.stages.mergekit import merge_mergekit
     from paretomerge.stages.mergekit_export import export_mergekit
     from paretomerge.stages.pipeline import run
+    from paretomerge.stages.posterior_check import (
+        PosteriorCheck,
+        PosteriorSummary,
+        check_posteriors,
+        describe_posterior,
+    )
     from paretomerge.stages.previews import Preview, PreviewMethod, preview_models
     from paretomerge.stages.report import report_run
     from paretomerge.stages.study import Study, open_study
@@ -25,17 +32,23 @@ __all__ = [
     "Fitted",
     "MergeOptions",
     "MergeSummary",
+    "PosteriorCheck",
+    "PosteriorSummary",
     "Preflight",
     "Preview",
     "PreviewMethod",
     "Study",
     "Verification",
     "check_models",
+    "check_posteriors",
     "check_recipe",
     "choose_point",
+    "describe_posterior",
+    "estimate_fit",
     "estimate_run_front",
     "export_mergekit",
     "export_point",
+    "fit_optimizer",
     "fit_run",
     "front_of",
     "merge_checkpoints",
@@ -51,17 +64,23 @@ _HOMES = {
     "Fitted": "fit",
     "MergeOptions": "merge_inputs",
     "MergeSummary": "merge",
+    "PosteriorCheck": "posterior_check",
+    "PosteriorSummary": "posterior_check",
     "Preflight": "check",
     "Preview": "previews",
     "PreviewMethod": "previews",
     "Study": "study",
     "Verification": "verify",
     "check_models": "check",
+    "check_posteriors": "posterior_check",
     "check_recipe": "check",
     "choose_point": "decide",
+    "describe_posterior": "posterior_check",
+    "estimate_fit": "fit",
     "estimate_run_front": "front",
     "export_mergekit": "mergekit_export",
     "export_point": "decide",
+    "fit_optimizer": "fit_adam",
     "fit_run": "fit",
     "front_of": "decide",
     "merge_checkpoints": "merge",

@@ -9,16 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from paretomerge.checkpoints import load_posterior, save_posterior
 from paretomerge.checkpoints.writing.writer import tool_version
-from paretomerge.curvature import Curvatures, FitIsotropic, fit_curvatures, isotropic_curvatures, measured_part
+from paretomerge.curvature import (
+    Curvatures,
+    FitCost,
+    FitIsotropic,
+    FitMethod,
+    estimate_cost,
+    fit_curvatures,
+    isotropic_curvatures,
+)
 from paretomerge.merging import TaskArithmetic
-from paretomerge.posteriors import Posterior, PredictedLoss, Subspace
 from paretomerge.recipes import method
 from paretomerge.runs import Journal, evaluation_key
+from paretomerge.stages.fit_files import load_curvatures, save_curvatures
+from paretomerge.stages.fit_given import FitGiven, given_curvatures
 from paretomerge.stages.previews import PreviewMethod, choose_strength, coordinates_loss, merged_models
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
+from paretomerge.stages.unfinished import UnfinishedFit
 from paretomerge.types import Ledger
 
 
@@ -57,32 +66,18 @@ class Fitted:
 def fit_run(study: Study, progress: Progress = silent) -> Fitted:
     """Fit the posteriors of a run, or load them if they are there.
 
+    What an interrupted fit has finished (a task's posterior, or its expansion at a centre) is not measured again.
+
     Raises:
-        AlignmentError: base and finetunes do not fit.
+        AlignmentError: base and finetunes do not fit, or a given posterior belongs to other checkpoints.
+        CheckpointError, PosteriorError: a given posterior that cannot be used.
         RecipeError: an unknown family or setting, or a family that needs data and a recipe without a problem.
     """
-    recipe = study.recipe
-    fit_method = method("posterior", recipe.posterior.family, recipe.posterior.settings)
-    rule = method("rule", recipe.rule.name, recipe.rule.settings)
-    if isinstance(rule, TaskArithmetic):
-        strengths: tuple[float, ...] = (rule.scale,)  # a recipe's scale is a setting of its rule
-    elif isinstance(fit_method, FitIsotropic):
-        strengths = (0.0,)
-    elif recipe.posterior.damping == "validation":
-        strengths = recipe.posterior.dampings
-    else:
-        strengths = (fit_method.damping if recipe.posterior.damping is None else float(recipe.posterior.damping),)
-    preview = PreviewMethod(recipe.posterior.family, fit_method, rule, strengths, split=recipe.posterior.split)
+    given = given_curvatures(study, progress) if study.recipe.posterior.files else None
+    preview = _preview(study, given)
     with study.folder.open_journal() as journal:
-        key = evaluation_key(
-            checkpoints=study.digests,
-            fit=repr(fit_method),
-            split=preview.split,
-            seed=recipe.seed,
-            data=_data_digest(study, preview),
-            what="curvature",
-        )
-        curvatures = _stored(study, journal, key, preview)
+        key = _key(study, preview)
+        curvatures = given or _stored(study, journal, key, preview)
         if curvatures is None:
             study.check().raise_if_bad()
             curvatures = _measure(study, journal, key, preview, progress)
@@ -90,27 +85,85 @@ def fit_run(study: Study, progress: Progress = silent) -> Fitted:
     return Fitted(study, preview, curvatures, damping)
 
 
-def _data_digest(study: Study, preview: PreviewMethod) -> str | None:
-    """The problem whose curvature was measured; nothing for isotropic posteriors, which read no data."""
+def estimate_fit(study: Study) -> FitCost | None:
+    """What `fit_run` will measure, how long it will take and what it holds in memory; `None` where all is stored.
+
+    Times a few examples of each task, see `curvature.estimate_cost`; what an interrupted fit has finished is counted
+    as if it were still to do.
+
+    Raises:
+        AlignmentError, RecipeError: as `fit_run`.
+    """
+    if study.recipe.posterior.files:
+        return None
+    preview = _preview(study, None)
     if isinstance(preview.fit, FitIsotropic):
+        return None
+    with study.folder.open_journal() as journal:
+        if _stored(study, journal, _key(study, preview), preview) is not None:
+            return None
+    study.check().raise_if_bad()
+    problem = study.require_problem(f"a {preview.fit.family} posterior")
+    base, finetunes = _in_memory(study)
+    return estimate_cost(problem, base, finetunes, preview.fit, preview.split, study.recipe.seed)
+
+
+def _preview(study: Study, given: Curvatures | None) -> PreviewMethod:
+    """The recipe's family, rule and candidates for the damping."""
+    section = study.recipe.posterior
+    rule = method("rule", study.recipe.rule.name, study.recipe.rule.settings)
+    fit: FitMethod | FitGiven = given.method if given else method("posterior", section.family, section.settings)
+    if isinstance(rule, TaskArithmetic):
+        strengths: tuple[float, ...] = (rule.scale,)  # a recipe's scale is a setting of its rule
+    elif fit.family == FitIsotropic.family or (isinstance(fit, FitGiven) and fit.damped):
+        strengths = (0.0,)
+    elif section.damping == "validation":
+        strengths = section.dampings
+    else:
+        strengths = (fit.damping if section.damping is None else float(section.damping),)
+    name = "given" if given else section.family
+    return PreviewMethod(name, fit, rule, strengths, split=section.split)  # type: ignore[arg-type]
+
+
+def _key(study: Study, preview: PreviewMethod) -> str:
+    """What the curvature depends on."""
+    return evaluation_key(
+        checkpoints=study.digests,
+        fit=repr(preview.fit),
+        split=preview.split,
+        seed=study.recipe.seed,
+        data=_data_digest(study, preview),
+        what="curvature",
+    )
+
+
+def _data_digest(study: Study, preview: PreviewMethod) -> str | None:
+    """The problem whose curvature was measured; nothing for posteriors that read no data."""
+    if isinstance(preview.fit, FitIsotropic | FitGiven):
         return None
     study.require_problem(f"a {preview.fit.family} posterior")
     return study.problem_digest(preview.split)
+
+
+def _in_memory(study: Study) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    return dict(study.base), {task: dict(finetune) for task, finetune in study.finetunes.items()}
 
 
 def _measure(study: Study, journal: Journal, key: str, preview: PreviewMethod, progress: Progress) -> Curvatures:
     if isinstance(preview.fit, FitIsotropic):
         return isotropic_curvatures(study.finetunes, preview.fit)
     problem = study.require_problem(f"a {preview.fit.family} posterior")
-    base, finetunes = dict(study.base), {task: dict(finetune) for task, finetune in study.finetunes.items()}
-    curvatures = fit_curvatures(problem, base, finetunes, preview.fit, preview.split, study.recipe.seed, progress)
+    base, finetunes = _in_memory(study)
+    unfinished = UnfinishedFit(study.folder.unfinished, key)
+    seed, split = study.recipe.seed, preview.split
+    curvatures = fit_curvatures(problem, base, finetunes, preview.fit, split, seed, progress, store=unfinished)
     # While files of another fit are being replaced, no fact may vouch for them.
     journal.note("curvature", None)
-    for task, posterior in curvatures.bare.items():
-        save_posterior(study.folder.posteriors / f"{_file_name(study, task)}.safetensors", posterior)
+    save_curvatures(study, curvatures)
     facts = {task: [loss.offset, loss.examples] for task, loss in curvatures.losses.items()}
     journal.charge("fit", curvatures.ledger)
     journal.note("curvature", {"key": key, "losses": facts})
+    unfinished.discard()
     return curvatures
 
 
@@ -118,34 +171,7 @@ def _stored(study: Study, journal: Journal, key: str, preview: PreviewMethod) ->
     fact = journal.fact("curvature")
     if not fact or fact["key"] != key:
         return None
-    bare: dict[str, Posterior] = {}
-    for task in study.tasks:
-        path = study.folder.posteriors / f"{_file_name(study, task)}.safetensors"
-        if not path.is_file():
-            return None
-        bare[task] = load_posterior(path)
-    bare = _share_basis(bare)
-    losses = {
-        task: PredictedLoss(measured_part(bare[task]), offset, examples)
-        for task, (offset, examples) in fact["losses"].items()
-    }
-    return Curvatures(preview.fit, bare, losses)
-
-
-def _share_basis(bare: dict[str, Posterior]) -> dict[str, Posterior]:
-    """Files hold a basis each; in memory one serves all tasks."""
-    first = next(iter(bare.values()))
-    if not isinstance(first, Subspace):
-        return bare
-    origin = {name: first.origin[name] for name in first.origin}
-    directions = [{name: direction[name] for name in direction} for direction in first.basis.directions]
-    basis = type(first.basis)(tuple(directions), first.basis.labels, first.basis.anchors)
-    shared: dict[str, Posterior] = {}
-    for task, posterior in bare.items():
-        first.require_same_kind(posterior)
-        assert isinstance(posterior, Subspace)
-        shared[task] = Subspace(origin, basis, posterior.precision, posterior.precision_mean)
-    return shared
+    return load_curvatures(study, preview.fit, fact["losses"])
 
 
 def _damping(
@@ -163,9 +189,3 @@ def _damping(
     journal.charge("damping", Ledger(evaluations=evaluations, seconds=time.perf_counter() - started))
     journal.note("damping", {"key": choice_key, "value": damping, "candidates": list(preview.strengths)})
     return damping
-
-
-def _file_name(study: Study, task: str) -> str:
-    """A file name that no task name can turn into a path."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in task)
-    return f"{study.tasks.index(task)}-{safe[:60]}"

@@ -22,19 +22,22 @@ from paretomerge.checkpoints import (
     align_repaired,
     apply_repairs,
     holds_posterior,
-    load_posterior,
     open_checkpoint,
 )
 from paretomerge.errors import CheckpointError, InputError
 from paretomerge.merging import Inputs, MergeRule, collect_inputs
 from paretomerge.posteriors import Posterior
+from paretomerge.stages.posterior_inputs import open_posteriors, require_agreement, require_posteriors
 from paretomerge.stages.streaming import require_device
 from paretomerge.types import Params, TensorSpec
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 Check = Literal["sample", "full", "names"]
-"""How much is read before the merge: a sample of the tensors, all of them, or only names, shapes and dtypes."""
+"""How much is read before the merge: a sample of the tensors, all of them, or only names, shapes and dtypes.
+
+The base is compared with the one that files of posteriors were fitted on, which reads it once; not with `names`.
+"""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def prepare_merge(
         raise InputError("no finetunes: give at least one --task name=DIR")
     opened = open_checkpoint(base)
     files = {task: path for task, path in tasks.items() if isinstance(path, str | os.PathLike)}
-    posteriors = {task: load_posterior(path) for task, path in files.items() if holds_posterior(path)}
+    given = open_posteriors({task: path for task, path in files.items() if holds_posterior(path)})
+    posteriors = require_posteriors(given)
     finetunes = {task: open_checkpoint(path, opened) for task, path in tasks.items() if task not in posteriors}
     if posteriors and finetunes:
         raise InputError(
@@ -141,7 +145,7 @@ def prepare_merge(
     if posteriors and repairs != Repairs():
         raise InputError("posterior files cannot be renamed or cut: repair the checkpoints and fit again")
     repaired = apply_repairs(opened, finetunes, repairs) if finetunes else Repaired(opened, {}, {})
-    warnings: tuple[Finding, ...] = ()
+    warnings = require_agreement(given, opened, digest_base=options.check != "names")
     members: dict[str, Posterior | Params] = dict(posteriors)
     if finetunes:
         levels: dict[Check, CheckValues] = {"names": False, "sample": "sample", "full": True}

@@ -186,7 +186,7 @@ def _recentred(
 ) -> tuple[list[dict[str, Tensor]], Ledger]:
     posteriors: dict[str, Subspace] = curvatures.posteriors(strength)  # type: ignore[assignment]
     bare: dict[str, Subspace] = dict(curvatures.bare)  # type: ignore[arg-type]
-    absolute = relative_strength(curvatures.bare, strength)
+    absolute = relative_strength(bare, strength)
     frame = next(iter(bare.values()))
     assert isinstance(method.fit, FitSubspace)
     models, total = [], Ledger()

@@ -4,7 +4,8 @@ The memory is that of a few blocks whatever the size of the models: at most
 
     (inputs read per block + K + 2) × the largest tensor in float32  +  300 MB
 
-where a posterior with a precision for every element counts as two inputs.
+where a posterior with a precision for every element counts as two inputs, a Kronecker posterior as its weight and its
+factors, and one of low rank as `2·(R + 2)`, since it is summed in float64.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from paretomerge.checkpoints import Checkpoint, CheckpointWriter, Prefetch, WriteBehind
 from paretomerge.errors import InputError
 from paretomerge.merging import Inputs, MergeRule, merge_blocks
+from paretomerge.posteriors import LowRank, Mixture, Posterior, Product
 from paretomerge.types import Params, TensorSpec, spec_of
 
 READERS = 2
@@ -108,8 +110,29 @@ def require_device(device: torch.device | str) -> torch.device:
     return chosen
 
 
+def _swept_again(inputs: Inputs) -> set[int]:
+    """The sets of parameters that a merge goes through several times: reading ahead would hold all of them."""
+    found: set[int] = set()
+
+    def note(params: Params) -> Params:
+        found.add(id(params))
+        return params
+
+    def visit(posterior: Posterior) -> None:
+        if isinstance(posterior, Product):
+            for part in posterior.parts.values():
+                visit(part)
+        elif isinstance(posterior, LowRank | Mixture):
+            posterior.map_params(note)
+
+    for posterior in (*inputs.posteriors, *([] if inputs.prior is None else [inputs.prior])):
+        visit(posterior)
+    return found
+
+
 def _wanted(inputs: Inputs, rule: MergeRule) -> Callable[[Params], Callable[[str], bool]]:
     """Which names of a set of parameters the merge will ask for: nothing else is read ahead."""
+    swept = _swept_again(inputs)
     covered = {name for name, spec in inputs.posteriors[0].specs.items() if spec.is_mergeable}
     reads_base = getattr(rule, "reads_base", True)
 
@@ -117,6 +140,8 @@ def _wanted(inputs: Inputs, rule: MergeRule) -> Callable[[Params], Callable[[str
         if params is inputs.filler:
             is_task = inputs.base is None
             return lambda name: name not in covered or reads_base or is_task
+        if id(params) in swept:
+            return lambda name: False
         return lambda name: name in covered
 
     return choose

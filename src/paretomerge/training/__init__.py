@@ -1,7 +1,22 @@
 """Finetuning of single tasks and joint mixtures."""
 
 from paretomerge.training.examples import ExamplePool
+from paretomerge.training.ivon import Ivon
+from paretomerge.training.ivon_in_trainer import ivon_trainer
+from paretomerge.training.ivon_settings import IvonSettings
 from paretomerge.training.loop import Finetuned, finetune, weighted_loss
 from paretomerge.training.recipe import TrainingRecipe
+from paretomerge.training.runs import finetune_runs, mixture_of_runs
 
-__all__ = ["ExamplePool", "Finetuned", "TrainingRecipe", "finetune", "weighted_loss"]
+__all__ = [
+    "ExamplePool",
+    "Finetuned",
+    "Ivon",
+    "IvonSettings",
+    "TrainingRecipe",
+    "finetune",
+    "finetune_runs",
+    "ivon_trainer",
+    "mixture_of_runs",
+    "weighted_loss",
+]

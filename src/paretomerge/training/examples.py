@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from paretomerge.errors import DataError
-from paretomerge.training.inputs import join_inputs, take_inputs
+from paretomerge.training.inputs import join_inputs, join_targets, take_inputs, take_targets
 from paretomerge.types import Batch
 
 
@@ -23,7 +23,7 @@ class ExamplePool:
         if not sum(len(targets) for _, targets in batches):
             raise DataError("no training examples: check the data path, filters and split sizes")
         self._inputs = join_inputs([inputs for inputs, _ in batches])
-        self._targets = torch.cat([targets for _, targets in batches])
+        self._targets = join_targets([targets for _, targets in batches])
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
 
@@ -36,4 +36,5 @@ class ExamplePool:
         while len(self._order) < count:
             self._order = torch.cat([self._order, torch.randperm(len(self), generator=self._generator)])
         chosen, self._order = self._order[:count], self._order[count:]
-        return take_inputs(self._inputs, chosen), self._targets[chosen]
+        taken = take_inputs(self._inputs, chosen)
+        return taken, take_targets(self._targets, chosen, taken)

@@ -17,20 +17,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from paretomerge.curvature.likelihoods import likelihood_of
 from paretomerge.errors import TrainingError
+from paretomerge.posteriors import Diagonal
 from paretomerge.training.examples import ExamplePool
-from paretomerge.training.inputs import join_inputs
+from paretomerge.training.inputs import join_inputs, join_targets
+from paretomerge.training.optimizers import make_optimizer, posterior_of, samples_of
 from paretomerge.training.recipe import TrainingRecipe
-from paretomerge.types import Ledger, Params, Problem, Weights, call_module, load_in_place
+from paretomerge.types import Batch, Ledger, Params, Problem, Weights, call_module, load_in_place
 
 
 @dataclass(frozen=True, eq=False)
 class Finetuned:
-    """The result of a training run: parameters, training loss per step, and the cost."""
+    """The result of a training run.
+
+    Args:
+        params: the parameters; of IVON the mean.
+        history: training loss of every step; of IVON at the sampled parameters.
+        ledger: the cost.
+        posterior: of IVON: bare curvature, the mean per example without prior (see `Ivon.posterior`).
+    """
 
     params: dict[str, Tensor]
     history: tuple[float, ...]
     ledger: Ledger
+    posterior: Diagonal | None = None
 
 
 def finetune(
@@ -45,10 +56,10 @@ def finetune(
 
     Args:
         problem: model and data; its training split is used.
-        start: where to start: the base, or a merged model (warm start).
+        start: where to start: the base, or a merged model (warm start). IVON's prior is centred here.
         weights: `α`, on the simplex.
         recipe: optimizer, schedule, batch.
-        seed: order of the examples, and dropout.
+        seed: order of the examples, dropout, and IVON's noise.
         on_step: called with the step and its loss.
 
     Raises:
@@ -67,7 +78,8 @@ def finetune(
         torch.manual_seed(seed)
         module = problem.build().train()
         load_in_place(module, start)
-        for step, loss in enumerate(_descend(module, pools, alpha, recipe, problem.likelihood)):
+        optimizer = make_optimizer(module, recipe, sum(map(len, pools.values())), seed)
+        for step, loss in enumerate(_descend(module, optimizer, pools, alpha, recipe, problem.likelihood)):
             history.append(loss)
             on_step(step, loss)
     params = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
@@ -75,44 +87,47 @@ def finetune(
     broken = [name for name, tensor in params.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise _diverged(f"{broken[0]!r} is not finite after {recipe.steps} steps", recipe)
-    passes = recipe.steps * sum(recipe.counts(alpha).values())
-    return Finetuned(params, tuple(history), Ledger(1, passes, 0, time.perf_counter() - started))
+    passes = recipe.steps * sum(recipe.counts(alpha).values()) * (recipe.ivon.samples if recipe.ivon else 1)
+    ledger = Ledger(1, passes, 0, time.perf_counter() - started)
+    return Finetuned(params, tuple(history), ledger, posterior_of(optimizer, module))
 
 
 def _descend(
     module: nn.Module,
+    optimizer: torch.optim.Optimizer,
     pools: Mapping[str, ExamplePool],
     alpha: Mapping[str, float],
     recipe: TrainingRecipe,
     likelihood: str,
 ) -> Iterator[float]:
     """Take the recipe's steps; yields the loss before each, once the step is done."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     counts = recipe.counts(alpha)
     for step in range(recipe.steps):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * recipe.rate(step)
+            group["lr"] = recipe.peak_rate * recipe.rate(step)
         try:
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                loss = weighted_loss(module, pools, alpha, counts, likelihood)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise _diverged(f"the loss became {value} at step {step} of {recipe.steps}", recipe)
-            loss.backward()
+            batch = {task: pool.draw(counts[task]) for task, pool in pools.items()}
+            losses = []
+            for sampled in samples_of(optimizer, recipe):
+                with sampled:
+                    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                        loss = loss_of_batch(module, batch, alpha, likelihood)
+                    losses.append(float(loss.detach()))
+                    if not math.isfinite(losses[-1]):
+                        raise _diverged(f"the loss became {losses[-1]} at step {step} of {recipe.steps}", recipe)
+                    loss.backward()
             if recipe.max_norm is not None:
-                nn.utils.clip_grad_norm_(parameters, recipe.max_norm)
+                nn.utils.clip_grad_norm_(module.parameters(), recipe.max_norm)
             optimizer.step()
         except RuntimeError as error:
             raise TrainingError(f"training broke at step {step} of {recipe.steps}: {error}") from error
-        yield value
+        yield sum(losses) / len(losses)
 
 
 def _diverged(what: str, recipe: TrainingRecipe) -> TrainingError:
-    return TrainingError(
-        f"training diverged: {what}: lower the learning rate ({recipe.learning_rate:g}) or clip gradients (max_norm)"
-    )
+    clip = "clip gradients (max_norm)" if recipe.ivon is None else "raise ivon.hess_init, or clip (ivon.clip_radius)"
+    return TrainingError(f"training diverged: {what}: lower the learning rate ({recipe.peak_rate:g}) or {clip}")
 
 
 def weighted_loss(
@@ -123,16 +138,20 @@ def weighted_loss(
     likelihood: str,
 ) -> Tensor:
     """`Σ_t α_t · mean loss` over `counts[t]` fresh examples of every task, in one forward pass."""
-    drawn = {task: pool.draw(counts[task]) for task, pool in pools.items()}
+    return loss_of_batch(module, {task: pool.draw(counts[task]) for task, pool in pools.items()}, alpha, likelihood)
+
+
+def loss_of_batch(module: nn.Module, batch: Mapping[str, Batch], alpha: Mapping[str, float], likelihood: str) -> Tensor:
+    """`Σ_t α_t · mean loss` over the examples of every task, in one forward pass."""
     weights = torch.cat(
-        [torch.full((counts[task],), alpha[task] / counts[task], dtype=torch.float64) for task in drawn]
+        [
+            torch.full((len(targets),), alpha[task] / len(targets), dtype=torch.float64)
+            for task, (_, targets) in batch.items()
+        ]
     )
-    outputs = call_module(module, join_inputs([inputs for inputs, _ in drawn.values()]))
+    outputs = call_module(module, join_inputs([inputs for inputs, _ in batch.values()]))
     # Reduced precision ends here: losses are summed in float32 or better.
     outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-    targets = torch.cat([targets for _, targets in drawn.values()])
-    if likelihood == "categorical":
-        losses = nn.functional.cross_entropy(outputs, targets, reduction="none")
-    else:
-        losses = 0.5 * (outputs - targets).square().sum(-1)
+    targets = join_targets([targets for _, targets in batch.values()])
+    losses = likelihood_of(likelihood).losses(outputs, targets)
     return (losses * weights.to(losses.dtype)).sum()

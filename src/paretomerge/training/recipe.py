@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from paretomerge.errors import RecipeError
+from paretomerge.training.ivon_settings import IvonSettings
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """AdamW with linear warm-up and decay.
+    """AdamW or IVON, with linear warm-up and decay.
 
     Args:
         steps: optimizer steps.
@@ -21,11 +22,13 @@ class TrainingRecipe:
             would be, divided in proportion to the weights, so that every run costs the same. Both have the same mean
             gradient.
         precision: `"bfloat16"` runs the forward pass in mixed precision.
-        learning_rate: the peak.
-        weight_decay: decoupled, towards zero.
+        learning_rate: the peak of AdamW.
+        weight_decay: of AdamW, decoupled, towards zero.
         warmup: fraction of the steps with rising learning rate.
         final_rate: learning rate at the end, as a fraction of the peak.
-        max_norm: gradient clipping, none when `None`.
+        max_norm: gradient clipping of AdamW, none when `None`.
+        optimizer: `"ivon"` trains a posterior beside the parameters.
+        ivon: its settings, among them its own learning rate; the defaults when `None`.
     """
 
     steps: int = 200
@@ -37,6 +40,8 @@ class TrainingRecipe:
     max_norm: float | None = None
     mix: Literal["equal", "proportional"] = "equal"
     precision: Literal["float32", "bfloat16"] = "float32"
+    optimizer: Literal["adamw", "ivon"] = "adamw"
+    ivon: IvonSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -55,6 +60,28 @@ class TrainingRecipe:
             raise RecipeError(f"weight_decay must be at least 0, got {self.weight_decay}")
         if self.max_norm is not None and not self.max_norm > 0:
             raise RecipeError(f"max_norm must be positive, or absent for no clipping, got {self.max_norm}")
+        self._require_optimizer()
+
+    def _require_optimizer(self) -> None:
+        """Refuse settings that the optimizer would ignore."""
+        if self.optimizer not in ("adamw", "ivon"):
+            raise RecipeError(f"optimizer is 'adamw' or 'ivon', got {self.optimizer!r}")
+        if self.optimizer == "adamw":
+            if self.ivon is not None:
+                raise RecipeError("settings of IVON are given, but the optimizer is adamw: set optimizer='ivon'")
+            return
+        if self.weight_decay != 0 or self.max_norm is not None:
+            raise RecipeError(
+                "weight_decay and max_norm are AdamW's: IVON has ivon.weight_decay, the strength of its prior, and "
+                "ivon.clip_radius (clipped gradients would bias its curvature)"
+            )
+        if self.ivon is None:
+            object.__setattr__(self, "ivon", IvonSettings())
+
+    @property
+    def peak_rate(self) -> float:
+        """Highest learning rate of the optimizer in use."""
+        return self.learning_rate if self.ivon is None else self.ivon.learning_rate
 
     def counts(self, weights: Mapping[str, float]) -> dict[str, int]:
         """Examples of each task with positive weight in one step.

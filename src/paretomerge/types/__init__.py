@@ -7,7 +7,7 @@ from paretomerge.types.objectives import Direction, Objective, from_minimised, t
 from paretomerge.types.params import Layout, Params, TensorSpec, compute_dtype, digest_params, spec_of
 from paretomerge.types.pattern_weights import PatternWeights
 from paretomerge.types.patterns import Patterns
-from paretomerge.types.problem import Batch, Problem, Split
+from paretomerge.types.problem import Batch, LikelihoodName, Problem, Split
 from paretomerge.types.scores import Origin, Scores
 from paretomerge.types.weights import Coefficients, Weights, require_tasks, simplex_grid
 
@@ -19,6 +19,7 @@ __all__ = [
     "FrontPoint",
     "Layout",
     "Ledger",
+    "LikelihoodName",
     "Objective",
     "Origin",
     "Params",

@@ -16,6 +16,8 @@ from paretomerge.errors import DataError
 from paretomerge.types.weights import require_tasks
 
 Split = Literal["training", "validation", "test"]
+LikelihoodName = Literal["categorical", "gaussian", "tokens", "causal"]
+
 SPLITS: tuple[Split, ...] = ("training", "validation", "test")
 
 Batch = tuple[Any, Tensor]
@@ -32,13 +34,15 @@ class Problem:
         data: `(task, split) → batches`: a sequence that gives the same batches each time it is read.
             Splits: `training` (finetunes, and curvature), `validation` (ridge, links, choices), `test`
             (every reported number).
-        likelihood: `"categorical"` (softmax cross-entropy) or `"gaussian"` (half the squared error).
+        likelihood: `"categorical"` (softmax cross-entropy), `"gaussian"` (half the squared error), `"tokens"`
+            (cross-entropy of every labelled position; -100 is no label) or `"causal"` (the same for language models
+            whose position `i` predicts the target at `i + 1`).
     """
 
     tasks: tuple[str, ...]
     build: Callable[[], nn.Module]
     data: Callable[[str, Split], Sequence[Batch]]
-    likelihood: Literal["categorical", "gaussian"] = "categorical"
+    likelihood: LikelihoodName = "categorical"
 
     def batches(self, task: str, split: Split) -> Sequence[Batch]:
         """The batches of one task and split.

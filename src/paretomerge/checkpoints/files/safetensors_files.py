@@ -24,6 +24,7 @@ from paretomerge.types import TensorSpec
 
 LENGTH_BYTES = 8
 LARGEST_HEADER = 100_000_000  # the limit of the reference implementation
+LARGEST_NUMBER = 1 << 62  # of a shape or an offset: beyond it no tensor library counts
 
 DTYPES: dict[str, torch.dtype] = {
     "BOOL": torch.bool,
@@ -154,7 +155,9 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
 def _entry(path: Path, name: str, fields: Any, start: int) -> Entry:
     try:
         code, shape, (begin, end) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
-        sound = all(isinstance(number, int) and number >= 0 for number in (*shape, begin, end))
+        sound = all(type(number) is int and 0 <= number < LARGEST_NUMBER for number in (*shape, begin, end))
+        sound = sound and isinstance(code, str)
+        name.encode()  # half a surrogate pair can neither be written nor shown
     except (TypeError, KeyError, ValueError):
         code, sound = "", False
     if not sound:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -203,6 +204,11 @@ class PrefetchedParams(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         """One tensor, to be used until its name is released."""
         return self._prefetch.get(self.checkpoint, name)
+
+    @property
+    def source(self) -> Path | None:
+        """Where the checkpoint is from."""
+        return self.checkpoint.source
 
     def spec(self, name: str) -> TensorSpec:
         """Shape and dtype, without reading values."""

@@ -9,8 +9,19 @@ from __future__ import annotations
 from paretomerge.curvature.methods.dense import FitDense
 from paretomerge.curvature.methods.diagonal import FitDiagonal
 from paretomerge.curvature.methods.isotropic import FitIsotropic
+from paretomerge.curvature.methods.kronecker import FitKronecker
+from paretomerge.curvature.methods.low_rank import FitLowRank
 from paretomerge.curvature.methods.subspace import Enrichment, FitSubspace
 
-FitMethod = FitIsotropic | FitDiagonal | FitDense | FitSubspace
+FitMethod = FitIsotropic | FitDiagonal | FitKronecker | FitLowRank | FitDense | FitSubspace
 
-__all__ = ["Enrichment", "FitDense", "FitDiagonal", "FitIsotropic", "FitMethod", "FitSubspace"]
+__all__ = [
+    "Enrichment",
+    "FitDense",
+    "FitDiagonal",
+    "FitIsotropic",
+    "FitKronecker",
+    "FitLowRank",
+    "FitMethod",
+    "FitSubspace",
+]

@@ -25,7 +25,8 @@ class FitSubspace:
             `"scaled_gradient"` (divided by the root of its own second moment, as Adam would).
         centres: how many expansions in a row; each further one is made where the merge with equal weights landed
             (and adds its own gradients to an enriched basis). All of them serve every weighting.
-        damping: the ridge, relative, centred at each task's own finetune.
+        damping: the ridge, relative, on what each task brings to a merge (`posteriors/lending.py`); it is also the
+            one under which the next centre is found, where 0.03 to 0.3 serve equally well.
         examples: per task for the curvature, all when `None`; gradients always take the whole split, which costs
             one backward pass.
     """
@@ -34,7 +35,7 @@ class FitSubspace:
     location: Location = "centred"
     enrich: Enrichment = "none"
     centres: int = 1
-    damping: float = 1e-2
+    damping: float = 1e-1
     examples: int | None = None
 
     family: ClassVar[str] = "subspace"

@@ -1,0 +1,88 @@
+"""IVON on one tensor: its first state, the noise before the gradient, and the update after it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from paretomerge.errors import RecipeError
+from paretomerge.types import Params, compute_dtype
+
+PriorMean = Literal["start", "zero"] | Params
+
+
+def first_state(parameter: Tensor, group: dict[str, Any], prior_mean: PriorMean) -> dict[str, Any]:
+    """The state before the first step, in float32, or float64 for float64 parameters.
+
+    Raises:
+        RecipeError: the prior mean is given by name, and lacks this parameter or has it in another shape.
+    """
+    dtype = compute_dtype([parameter.dtype])
+    start = parameter.detach().to(dtype, copy=True)
+    state = {"step": 0, "momentum": torch.zeros_like(start), "hessian": torch.full_like(start, group["hess_init"])}
+    if prior_mean != "zero":
+        state["prior_mean"] = start if prior_mean == "start" else _named_prior(parameter, group, prior_mean)
+    if parameter.dtype != dtype:
+        state["mean"] = start.clone()
+    return state
+
+
+def counted_generator(group: dict[str, Any], number: int, device: torch.device) -> torch.Generator:
+    """The noise of one draw of group `number`, from its seed and counter alone."""
+    words = f"{group['seed']}|{number}|{group['draws']}".encode()
+    seed = int.from_bytes(hashlib.blake2b(words, digest_size=4).digest(), "little")
+    return torch.Generator(device).manual_seed(seed)
+
+
+def draw_noise(hessian: Tensor, group: dict[str, Any], generator: torch.Generator) -> Tensor:
+    """`σε` with `σ = 1/√(ess (h+δ))`."""
+    noise = torch.randn(hessian.shape, generator=generator, dtype=hessian.dtype, device=hessian.device)
+    return noise.mul_((hessian + group["weight_decay"]).mul_(group["ess"]).rsqrt_())
+
+
+def take_step(
+    parameter: Tensor, state: dict[str, Any], group: dict[str, Any], gradient: Tensor, product: Tensor
+) -> None:
+    """Update the state and the parameter, in place, in the order of the algorithm.
+
+    Args:
+        parameter: `m`, or its rounded copy when the state keeps `mean`.
+        state: of the parameter.
+        group: settings.
+        gradient: `ĝ`.
+        product: `ĝ(θ-m)`, the mean of gradient times displacement; overwritten.
+    """
+    decay, (beta1, beta2) = group["weight_decay"], group["betas"]
+    momentum, hessian, mean = state["momentum"], state["hessian"], state.get("mean", parameter)
+    state["step"] += 1
+    momentum.mul_(beta1).add_(gradient, alpha=1 - beta1)
+    damped = hessian + decay
+    # ĥ = product/σ² and 1/σ² = ess (h+δ); with u = (1-β2)(ĥ-h)/(h+δ) the update is h+δ ← (h+δ)(1 + u + ½u²) > 0.
+    change = product.mul_(damped).mul_(group["ess"]).sub_(hessian).mul_(1 - beta2)
+    hessian.add_(change).addcdiv_(change.square(), damped, value=0.5)
+    slope = momentum / (1 - beta1 ** state["step"])
+    slope.add_(mean - state["prior_mean"] if "prior_mean" in state else mean, alpha=decay)
+    slope.div_(hessian + decay)
+    if group["clip_radius"] is not None:
+        slope.clamp_(-group["clip_radius"], group["clip_radius"])
+    scale = group["hess_init"] + decay if group["rescale_lr"] else 1.0
+    mean.add_(slope, alpha=-group["lr"] * scale)
+    if mean is not parameter:
+        parameter.copy_(mean)
+
+
+def _named_prior(parameter: Tensor, group: dict[str, Any], prior_mean: PriorMean) -> Tensor:
+    if "param_names" not in group:
+        raise RecipeError("a prior mean by name needs named parameters: Ivon(model.named_parameters(), ...)")
+    assert not isinstance(prior_mean, str)
+    position = next(i for i, candidate in enumerate(group["params"]) if candidate is parameter)
+    name = group["param_names"][position]
+    if name not in prior_mean:
+        raise RecipeError(f"the prior mean lacks {name!r}: give the parameters of the base model")
+    given = prior_mean[name]
+    if given.shape != parameter.shape:
+        raise RecipeError(f"the prior mean of {name!r} has shape {list(given.shape)}, not {list(parameter.shape)}")
+    return given.detach().to(parameter.device, compute_dtype([parameter.dtype]), copy=True)

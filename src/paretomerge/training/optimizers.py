@@ -1,0 +1,45 @@
+"""The optimizer of a recipe, and what differs between AdamW and IVON in a training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from paretomerge.posteriors import Diagonal
+from paretomerge.training.ivon import Ivon
+from paretomerge.training.recipe import TrainingRecipe
+
+
+def make_optimizer(module: nn.Module, recipe: TrainingRecipe, examples: int, seed: int) -> Optimizer:
+    """The recipe's optimizer over the parameters that are not frozen.
+
+    Args:
+        module: at the parameters where training starts.
+        recipe: optimizer and its settings.
+        examples: training examples in all: IVON's effective sample size unless the recipe gives another.
+        seed: of IVON's noise.
+    """
+    trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    if recipe.ivon is None:
+        return AdamW([tensor for _, tensor in trained], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    settings = recipe.ivon.for_run(recipe.steps, examples)
+    return Ivon(trained, **settings, prior_mean=recipe.ivon.prior, seed=seed)
+
+
+def samples_of(optimizer: Optimizer, recipe: TrainingRecipe) -> Iterator[AbstractContextManager[None]]:
+    """The contexts in which the passes of one step run, one after the other: for AdamW one that does nothing."""
+    if isinstance(optimizer, Ivon) and recipe.ivon is not None:
+        for _ in range(recipe.ivon.samples):
+            yield optimizer.sampled_params()
+    else:
+        yield nullcontext()
+
+
+def posterior_of(optimizer: Optimizer, module: nn.Module) -> Diagonal | None:
+    """What IVON learned, over all that a checkpoint of the module holds; nothing for other optimizers."""
+    if not isinstance(optimizer, Ivon):
+        return None
+    return optimizer.posterior(module.state_dict(keep_vars=True).items())
