@@ -78,9 +78,18 @@ def test_finetuning_with_ivon_is_the_loop_written_by_hand(generator: torch.Gener
     assert found.ledger.gradient_passes == 6 * 20 * 2
 
 
-def test_adamw_gives_no_posterior(generator: torch.Generator) -> None:
+def test_adamw_gives_its_second_moments_as_curvature(generator: torch.Generator) -> None:
     tasks, start = _tasks(generator)
-    assert finetune(tasks.problem(), start, ALPHA, TrainingRecipe(steps=1)).posterior is None
+    alpha = {"task0": 1.0, "task1": 0.0}
+    problem = tasks.problem(batch_size=len(tasks.targets[0]))
+    whole = TrainingRecipe(steps=1, examples_per_task=len(tasks.targets[0]), learning_rate=1e-9)
+    found = finetune(problem, start, alpha, whole)
+    theta = start["linear.weight"][0].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(tasks.loss(0, theta), theta)
+    expected = len(tasks.targets[0]) * gradient.square()
+    torch.testing.assert_close(found.posterior.precision["linear.weight"][0].double(), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.posterior.mean["linear.weight"], found.params["linear.weight"], rtol=0, atol=0)
+    assert found.posterior.mean["linear.weight"] is not found.params["linear.weight"]
 
 
 def test_the_sample_size_counts_the_examples_of_weighted_tasks_only(generator: torch.Generator) -> None:

@@ -34,9 +34,9 @@ def damp(curvatures: Mapping[str, Curvature], relative: float) -> dict[str, Post
     proportional to the average curvature along it (Levenberg-Marquardt scaling: the merge does not depend on the
     directions' lengths), and centred at the task's anchor, its own finetune `e_t`: with equal weights the ridges
     add up to one pull towards the average, `c = (mean A_t + Λ)^-1 (mean η_t + Λ mean e_t)`; at other weights every
-    direction's ridge is that of the task it comes from (`lending.py`). Isotropic posteriors are left alone. An expansion
-    (`Expanded`) becomes a posterior here: its prior is centred at the task's finetune. The components of mixtures are
-    damped alike, as if each were a task.
+    direction's ridge is that of the task it comes from (`lending.py`). Isotropic posteriors are left alone. An
+    expansion (`Expanded`) becomes a posterior here: its prior is centred at the task's finetune. The components of
+    mixtures are damped alike, as if each were a task.
 
     Args:
         curvatures: task → posterior without prior.

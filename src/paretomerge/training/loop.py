@@ -35,13 +35,14 @@ class Finetuned:
         params: the parameters; of IVON the mean.
         history: training loss of every step; of IVON at the sampled parameters.
         ledger: the cost.
-        posterior: of IVON: bare curvature, the mean per example without prior (see `Ivon.posterior`).
+        posterior: bare curvature that the training itself gives at no cost, without prior: IVON's Hessian (see
+            `Ivon.posterior`), or AdamW's second moments, which are no Fisher matrix (see `curvature.adam_posterior`).
     """
 
     params: dict[str, Tensor]
     history: tuple[float, ...]
     ledger: Ledger
-    posterior: Diagonal | None = None
+    posterior: Diagonal
 
 
 def finetune(
@@ -89,7 +90,9 @@ def finetune(
         raise _diverged(f"{broken[0]!r} is not finite after {recipe.steps} steps", recipe)
     passes = recipe.steps * sum(recipe.counts(alpha).values()) * (recipe.ivon.samples if recipe.ivon else 1)
     ledger = Ledger(1, passes, 0, time.perf_counter() - started)
-    return Finetuned(params, tuple(history), ledger, posterior_of(optimizer, module))
+    return Finetuned(
+        params, tuple(history), ledger, posterior_of(optimizer, module, sum(recipe.counts(alpha).values()))
+    )
 
 
 def _descend(

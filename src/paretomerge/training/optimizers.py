@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from paretomerge.curvature import adam_posterior
 from paretomerge.posteriors import Diagonal
 from paretomerge.training.ivon import Ivon
 from paretomerge.training.recipe import TrainingRecipe
@@ -38,8 +40,15 @@ def samples_of(optimizer: Optimizer, recipe: TrainingRecipe) -> Iterator[Abstrac
         yield nullcontext()
 
 
-def posterior_of(optimizer: Optimizer, module: nn.Module) -> Diagonal | None:
-    """What IVON learned, over all that a checkpoint of the module holds; nothing for other optimizers."""
-    if not isinstance(optimizer, Ivon):
-        return None
-    return optimizer.posterior(module.state_dict(keep_vars=True).items())
+def posterior_of(optimizer: Optimizer, module: nn.Module, batch_size: int) -> Diagonal:
+    """What the optimizer learned of the curvature on its way: IVON's Hessian, or AdamW's second moments.
+
+    Args:
+        optimizer: after training.
+        module: at the final parameters.
+        batch_size: examples of one step.
+    """
+    if isinstance(optimizer, Ivon):
+        return optimizer.posterior(module.state_dict(keep_vars=True).items())
+    found = adam_posterior(optimizer.state_dict(), module, batch_size=batch_size)
+    return replace(found, mean={name: tensor.clone() for name, tensor in found.mean.items()})

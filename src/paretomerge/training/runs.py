@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from paretomerge.errors import PosteriorError, TrainingError
+from paretomerge.errors import TrainingError
 from paretomerge.posteriors import Mixture
 from paretomerge.training.loop import Finetuned, finetune
 from paretomerge.training.recipe import TrainingRecipe
@@ -38,18 +38,14 @@ def finetune_runs(
 
 
 def mixture_of_runs(runs: Sequence[Finetuned]) -> Mixture:
-    """`1/K Σ_k N(m_k, h_k^-1)` of the posteriors of `K` IVON runs (MultiIVON), with bare curvature.
+    """`1/K Σ_k N(m_k, h_k^-1)` of the posteriors of `K` runs (MultiIVON, where IVON trained them), bare curvature.
+
+    Posteriors that were fitted at the runs' parameters go to `Mixture.of_runs` instead.
 
     Raises:
-        PosteriorError: no runs, or runs without a posterior.
+        PosteriorError: no runs.
     """
-    posteriors = [run.posterior for run in runs if run.posterior is not None]
-    if len(posteriors) < len(runs):
-        raise PosteriorError(
-            "some runs have no posterior: train them with TrainingRecipe(optimizer='ivon'), or fit posteriors at their "
-            "parameters and give these to Mixture.of_runs"
-        )
-    return Mixture.of_runs(posteriors)
+    return Mixture.of_runs([run.posterior for run in runs])
 
 
 def _run(
