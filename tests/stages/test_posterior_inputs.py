@@ -11,7 +11,7 @@ from tests.checkpoints.posteriors.examples import changed, kronecker, low_rank
 
 from paretomerge.checkpoints import open_checkpoint, save_posterior, write_params
 from paretomerge.checkpoints.files.safetensors_files import SafetensorsFile, open_safetensors
-from paretomerge.errors import AlignmentError, PosteriorError
+from paretomerge.errors import AlignmentError, InputError, PosteriorError
 from paretomerge.merging import MixtureMerge, PosteriorMerge, merge
 from paretomerge.posteriors import (
     Curvature,
@@ -23,8 +23,11 @@ from paretomerge.posteriors import (
     LowRank,
     Mixture,
     Provenance,
+    damp,
+    relative_strength,
 )
 from paretomerge.stages import MergeOptions, check_posteriors, describe_posterior, merge_checkpoints
+from paretomerge.stages.posterior_inputs import open_posteriors, require_posteriors
 from paretomerge.types import digest_params
 
 BASE = {"w": torch.tensor([[1.0, 2.0], [0.5, -1.0]]), "b": torch.tensor([3.0, 1.0]), "steps": torch.tensor([4])}
@@ -260,3 +263,44 @@ def test_a_low_rank_merge_holds_no_more_than_it_reads_at_a_time(tmp_path, monkey
     files = save(tmp_path, None, None, posteriors=posteriors)
     merge_checkpoints(tmp_path / "out", base, files, HALVES, PosteriorMerge())
     assert kept == ["more"]
+
+
+def expanded(seed: int) -> Expanded:
+    curvature = diagonal(seed)
+    slope = {name: 0.1 * torch.ones_like(tensor) for name, tensor in curvature.mean.items()}
+    return Expanded(curvature, slope, diagonal(seed + 10).mean)
+
+
+@pytest.mark.parametrize("make", [diagonal, kronecker, lambda seed: low_rank(), expanded])
+def test_damped_files_are_merged_as_damped_posteriors(base, make):
+    held = {task: make(number) for number, task in enumerate("ab")}
+    bare = Provenance("true fisher", "finetune", 100)
+    files = save(base.parent, bare, bare, posteriors=tuple(held.values()))
+    specs = next(iter(held.values())).specs
+    zeros = {name: torch.zeros(spec.shape) for name, spec in specs.items()}
+    own = write_params(base.parent / "own", zeros)
+    merge_checkpoints(base.parent / "out", own, files, HALVES, options=MergeOptions(damping=0.3))
+    found, expected = open_checkpoint(base.parent / "out"), merge(damp(held, 0.3), HALVES, base=zeros)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_a_damped_diagonal_is_still_read_tensor_by_tensor(base):
+    files = open_posteriors(save(base.parent, ORIGIN, ORIGIN))
+    damped = require_posteriors(files, 0.3)["a"]
+    assert hasattr(damped.precision, "spec")
+    strength = float(relative_strength({task: diagonal(number) for number, task in enumerate("ab")}, 0.3))
+    torch.testing.assert_close(damped.natural("w").precision, diagonal(0).precision["w"] + strength)
+
+
+def test_what_was_damped_already_is_not_damped_again(base):
+    files = save(base.parent, replace(ORIGIN, damping=0.2), ORIGIN)
+    with pytest.raises(PosteriorError, match=r"a.safetensors: holds a precision that was damped by 0.2 already"):
+        run(base, files, damping=0.1)
+
+
+def test_checkpoints_have_nothing_to_damp(base):
+    with pytest.raises(InputError, match="damping is for files of posteriors"):
+        merge_checkpoints(base.parent / "out", base, {"a": base}, {"a": 1.0}, options=MergeOptions(damping=0.1))
+    with pytest.raises(InputError, match="at least 0, got -1"):
+        MergeOptions(damping=-1.0)

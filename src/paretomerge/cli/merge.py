@@ -89,6 +89,10 @@ def command(
     max_distance: DistanceOption = 1.0,
     max_shard_size: Annotated[str, typer.Option("--max-shard-size", help="Largest weight file, such as 5GB.")] = "5GB",
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")] = "cpu",
+    damping: Annotated[
+        float | None,
+        typer.Option("--damping", help="Added to posteriors from files, relative to their mean precision: 0.1, say."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing checkpoint.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -104,6 +108,7 @@ def command(
         parse_bytes(max_shard_size, "--max-shard-size"),
         device,
         overwrite,
+        damping,
     )
     repairs = parse_repairs(rename, skip, private, tokenizer)
     with shown_progress(quiet=json) as progress:

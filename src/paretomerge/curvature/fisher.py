@@ -55,8 +55,8 @@ def diagonal_fisher(
         limit: number of examples, all when `None`.
         generator: the randomness of the sampled labels.
         chunk: examples differentiated at once, at most, where no layer helps; memory is `chunk` times those parameters
-            (fewer examples above a gigabyte), and otherwise about twice that of an ordinary backward pass, and one
-            float64 number per parameter.
+            (fewer examples above a gigabyte), and otherwise two to three times that of an ordinary backward pass,
+            with one float64 number per parameter.
 
     Raises:
         DataError: no examples.

@@ -71,7 +71,8 @@ def kronecker_curvature(
         generator: the randomness of the sampled labels.
         chunk: examples differentiated at once where no layer helps.
 
-    Memory: two square factors per layer and as many eigenvalues as parameters, in float64, beside two ordinary passes.
+    Memory: two square factors per layer and as many eigenvalues as parameters, in float64, beside
+    what the diagonal takes (`diagonal_fisher`).
 
     Raises:
         DataError: no examples.

@@ -5,7 +5,7 @@ Every task gets the same absolute strength, so that the relation between tasks i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from paretomerge.posteriors.kronecker import Kronecker
 from paretomerge.posteriors.low_rank import LowRank
 from paretomerge.posteriors.mixture import Mixture, components_of
 from paretomerge.posteriors.product import Product
+from paretomerge.posteriors.shifted import Shifted
 from paretomerge.posteriors.subspace import Subspace
 
 RIDGE_FLOOR = 1e-6
@@ -94,28 +95,32 @@ def relative_strength(curvatures: Mapping[str, Posterior], relative: float) -> T
 
 def _scale(curvature: Posterior) -> Tensor:
     if isinstance(curvature, Diagonal):
-        blocks = [curvature.natural(block).precision for block in curvature.blocks()]
-        total = torch.stack([block.sum(dtype=torch.float64) for block in blocks]).sum()
-        return total / sum(block.numel() for block in blocks)
+        return _mean(curvature.natural(block).precision for block in curvature.blocks())
     if isinstance(curvature, Dense):
         return curvature.precision.diagonal().mean()
     if isinstance(curvature, Subspace):
         return curvature.precision.diagonal().clone()
     if isinstance(curvature, Kronecker):
-        values = [factors.eigenvalues for factors in curvature.factors.values()]
-        total = torch.stack([value.sum(dtype=torch.float64) for value in values]).sum()
-        return total / sum(value.numel() for value in values)
+        return _mean(factors.eigenvalues for factors in curvature.factors.values())
     if isinstance(curvature, LowRank):
-        parts = [curvature.read(name) for name in curvature.names()]
-        total = torch.stack([diagonal.sum() + factors.square().sum() for _, diagonal, factors in parts]).sum()
-        return total / sum(diagonal.numel() for _, diagonal, _ in parts)
+        parts = (curvature.read(name) for name in curvature.names())
+        return _mean(diagonal + factors.square().sum(0) for _, diagonal, factors in parts)
     raise PosteriorError(f"no damping is defined for the family {curvature.family!r}")
+
+
+def _mean(parts: Iterable[Tensor]) -> Tensor:
+    """The mean of all elements, one part in memory at a time; float64."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for part in parts:
+        total, count = total + part.sum(dtype=torch.float64).cpu(), count + part.numel()
+    return total / max(count, 1)
 
 
 def _with_strength(curvature: Posterior, strength: Tensor, task: str) -> Posterior:
     if isinstance(curvature, Diagonal):
-        added = float(strength)
-        return Diagonal(curvature.mean, {block: curvature.precision[block] + added for block in curvature.blocks()})
+        shifted = Shifted(curvature.precision, float(strength))
+        in_memory = not hasattr(curvature.precision, "spec")
+        return Diagonal(curvature.mean, {name: shifted[name] for name in curvature.blocks()} if in_memory else shifted)
     if isinstance(curvature, Dense):
         identity = torch.eye(len(curvature.precision), dtype=torch.float64)
         return Dense(curvature.mean, curvature.precision + strength * identity)

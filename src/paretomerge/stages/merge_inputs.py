@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -52,9 +53,11 @@ class MergeOptions:
         max_shard_bytes: largest size of one weight file.
         device: where it is computed, `"cpu"` or `"cuda"`.
         overwrite: replace existing checkpoints.
+        damping: relative, added to posteriors that come from files; reads their precisions once more. Diagonal ones
+            are still read tensor by tensor when they are merged, those of other families are held in memory.
 
     Raises:
-        InputError: an unknown dtype, check or device.
+        InputError: an unknown dtype, check or device, or a negative damping.
     """
 
     dtype: str | None = None
@@ -64,6 +67,7 @@ class MergeOptions:
     max_shard_bytes: int = 5_000_000_000
     device: str = "cpu"
     overwrite: bool = False
+    damping: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -74,6 +78,8 @@ class MergeOptions:
         ):
             if value not in allowed:
                 raise InputError(f"unknown {name} {value!r}: one of {', '.join(filter(None, allowed))}")
+        if self.damping is not None and not 0 <= self.damping < math.inf:
+            raise InputError(f"the damping must be at least 0, got {self.damping}")
         require_device(self.device)
 
 
@@ -135,13 +141,15 @@ def prepare_merge(
     opened = open_checkpoint(base)
     files = {task: path for task, path in tasks.items() if isinstance(path, str | os.PathLike)}
     given = open_posteriors({task: path for task, path in files.items() if holds_posterior(path)})
-    posteriors = require_posteriors(given)
+    posteriors = require_posteriors(given, options.damping)
     finetunes = {task: open_checkpoint(path, opened) for task, path in tasks.items() if task not in posteriors}
     if posteriors and finetunes:
         raise InputError(
             f"{next(iter(finetunes))!r} is a checkpoint and {next(iter(posteriors))!r} a posterior: give posterior "
             "files for all tasks, or checkpoints for all"
         )
+    if options.damping is not None and not posteriors:
+        raise InputError("damping is for files of posteriors, and these are checkpoints: leave it out")
     if posteriors and repairs != Repairs():
         raise InputError("posterior files cannot be renamed or cut: repair the checkpoints and fit again")
     repaired = apply_repairs(opened, finetunes, repairs) if finetunes else Repaired(opened, {}, {})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from paretomerge.checkpoints import Checkpoint, Finding, load_curvature, read_provenance
 from paretomerge.errors import AlignmentError, PosteriorError
-from paretomerge.posteriors import UNITS, Curvature, Expanded, Posterior, Provenance
+from paretomerge.posteriors import UNITS, Curvature, Expanded, Posterior, Provenance, damp
 from paretomerge.types import spec_of
 
 SHOWN = 12  # letters of a digest
@@ -40,17 +40,35 @@ def open_posteriors(files: Mapping[str, str | os.PathLike[str]]) -> tuple[Poster
     )
 
 
-def require_posteriors(files: tuple[PosteriorFile, ...]) -> dict[str, Posterior]:
-    """Task → posterior, or `PosteriorError` for an expansion, which is none before it is damped."""
+def require_posteriors(files: tuple[PosteriorFile, ...], damping: float | None = None) -> dict[str, Posterior]:
+    """Task → posterior, damped if that is wanted; an expansion is none before it is damped.
+
+    Raises:
+        PosteriorError: an expansion without damping, damping of precisions that have it already, or families that
+            differ.
+    """
+    if damping is not None and files:
+        return _damped(files, damping)
     found: dict[str, Posterior] = {}
     for file in files:
         if isinstance(file.posterior, Expanded):
             raise PosteriorError(
-                f"{file.path}: holds a loss expanded where merges land, which is a posterior only with damping: name "
-                "the files of all tasks as posterior.files in a recipe, which chooses it"
+                f"{file.path}: holds a loss expanded where merges land, which is a posterior only with damping: give "
+                "one (--damping 0.1), or name the files of all tasks as posterior.files in a recipe, which chooses it"
             )
         found[file.task] = file.posterior
     return found
+
+
+def _damped(files: tuple[PosteriorFile, ...], damping: float) -> dict[str, Posterior]:
+    for file in files:
+        if file.provenance is not None and file.provenance.damping:
+            raise PosteriorError(
+                f"{file.path}: holds a precision that was damped by {file.provenance.damping:g} already: leave the "
+                "damping out, or give the file of the bare curvature"
+            )
+        _require_same_shapes(files[0], file)
+    return damp({file.task: file.posterior for file in files}, damping)
 
 
 def require_agreement(

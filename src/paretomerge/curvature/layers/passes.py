@@ -75,9 +75,9 @@ def backward_passes(
 ) -> Iterator[Signals]:
     """Batch by batch, one pass for sampled and observed labels, one per column of the root for `"ggn"`.
 
-    Memory: the activations of a batch and the gradients of its layers' outputs, about twice what an ordinary pass
-    keeps; for parameters in no layer, up to `chunk` of their gradients, and no more than `REST_ELEMENTS` where that
-    is more than one.
+    Memory: the activations of a batch and the gradients of its layers' outputs, two to three times what an ordinary
+    pass keeps; for parameters in no layer, up to `chunk` of their gradients, and no more than `REST_ELEMENTS` where
+    that is more than one.
     """
     params = {name: tensor.detach() for name, tensor in params.items()}
     taken = take_examples(batches, limit)
