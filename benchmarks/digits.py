@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from publishing import machine, write_section
+from publishing import bootstrap_ratio, machine, write_section
 
 from paretomerge.demo import run_demo
 from paretomerge.demo.methods import HEADLINE
@@ -24,7 +24,6 @@ from paretomerge.demo.methods import HEADLINE
 HERE = Path(__file__).parent
 MEASURES = ("loss_error", "loss_error_interior", "loss_error_edges", "loss_error_unweighted", "accuracy_error")
 FRONTS = ("hypervolume_ratio", "igd_plus", "rank_correlation", "scalarised_loss", "loss_bias")
-RESAMPLES = 10_000
 
 
 def main() -> None:
@@ -74,13 +73,6 @@ def aggregate(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         entry["gradient_passes"] = seeds[0].get("gradient_passes")
         found.append(entry)
     return found
-
-
-def bootstrap_ratio(one: np.ndarray, other: np.ndarray) -> list[float]:
-    """95 % percentile interval of the ratio of means, resampling seeds (paired)."""
-    draws = np.random.default_rng(0).integers(len(one), size=(RESAMPLES, len(one)))
-    ratios = one[draws].mean(axis=1) / other[draws].mean(axis=1)
-    return [float(q) for q in np.percentile(ratios, [2.5, 97.5])]
 
 
 def table(results: dict[str, Any]) -> str:

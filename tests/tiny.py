@@ -129,7 +129,12 @@ def recipe_of(**changes: Any) -> dict[str, Any]:
         "base": "base",
         "tasks": {task: {"checkpoint": f"ft-{task}"} for task in TASKS},
         "problem": "problem.py:problem",
-        "posterior": {"family": "subspace", "settings": {"groups": "layer"}, "dampings": [0.01, 0.1]},
+        "posterior": {
+            "family": "subspace",
+            "settings": {"groups": "layer"},
+            "damping": "validation",
+            "dampings": [0.01, 0.1],
+        },
         "front": {"evaluations": EVALUATIONS, "divisions": 4},
         "training": TRAINING,
         **changes,

@@ -56,6 +56,11 @@ class Row:
 
 def measure(setting: Setting, row: Row) -> dict[str, Any]:
     """Validation losses at every strength; test errors at those that validation, evidence and habit choose; costs."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=setting.name == "sentiment"):
+        return _measure(setting, row)
+
+
+def _measure(setting: Setting, row: Row) -> dict[str, Any]:
     started = time.perf_counter()
     curvatures = row.curvatures(setting) if row.curvatures else fitted(setting, row)
     seconds = time.perf_counter() - started

@@ -98,11 +98,12 @@ def subspaces(examples: int, levels) -> list[Row]:
     """Subspaces: `(groups, location, enrich, centres)` each, and further settings."""
     rows = []
     for groups, location, enrich, centres, *more in levels:
-        further = more[0] if more else {}
+        further = {"validated": False, **(more[0] if more else {})}
         named = "blocks" if callable(groups) else {"layer": "layers", "tensor": "tensors"}.get(groups, groups)
         words = [f"subspace, {named}", location if centres == 1 else f"{location} {centres} times"]
         words += [f"enriched by {enrich}"] if enrich != "none" else []
-        words += [f"{key} {value}" for key, value in further.items()]
+        words += ["if validated"] if further["validated"] else []
+        words += [f"{further['examples']} examples"] if "examples" in further else []
         count = further.get("examples", examples)
         settings = {key: value for key, value in further.items() if key not in ("examples", "split")}
         rows.append(
@@ -138,7 +139,7 @@ def examples_rows(counts) -> list[Row]:
             for name, family, fit in (
                 ("diagonal, true, finetune", "diagonal", FitDiagonal(examples=count)),
                 ("EKFAC, true, finetune", "EKFAC", FitKronecker(examples=count)),
-                ("subspace, layers, centred", "subspace", FitSubspace("layer", examples=count)),
+                ("subspace, layers, centred", "subspace", FitSubspace("layer", "centred", "none", 1, examples=count)),
             )
         ]
     return rows
@@ -249,6 +250,8 @@ DIGITS = [
             ("layer", "centred", "gradient", 1),
             ("layer", "centred", "gradient", 2),
             ("layer", "centred", "scaled_gradient", 3),
+            *(("layer", "centred", "scaled_gradient", 2, {"validated": True, "examples": n}) for n in (200, 700)),
+            ("tensor", "centred", "none", 2, {"validated": True}),
         ],
     ),
     *other_runs(IVON, "IVON", "ivon"),
@@ -257,22 +260,32 @@ DIGITS = [
     *mixtures((1, 2, 4), 200),
 ]
 
+FEW = (3e-2, 1e-1, 3e-1)
 SENTIMENT = [
-    *plain()[:1],
-    *diagonals(150, ("true", "empirical"), ("finetune",)),
-    *diagonals(150, ("true",), ("centred",)),
-    *kroneckers(150, (True,), ("true",), ("finetune",)),
-    *subspaces(
-        150,
-        [
-            ("layer", "finetune", "none", 1),
-            ("layer", "centred", "none", 1),
-            (by_block, "centred", "none", 1),
-            ("layer", "centred", "none", 2),
-            ("layer", "centred", "scaled_gradient", 1),
-            ("layer", "centred", "scaled_gradient", 2),
-        ],
-    ),
+    replace(row, strengths=FEW if row.strengths is STRENGTHS else row.strengths)
+    for row in (
+        *plain()[:1],
+        *subspaces(
+            300,
+            [
+                ("layer", "centred", "none", 1, {"gradient_examples": 300}),
+                (by_block, "centred", "none", 1, {"gradient_examples": 300}),
+                ("layer", "centred", "scaled_gradient", 1, {"gradient_examples": 300}),
+                ("layer", "centred", "scaled_gradient", 2, {"gradient_examples": 300, "validated": True}),
+            ],
+        ),
+        *diagonals(300, ("true",), ("finetune",)),
+        *subspaces(
+            300,
+            [
+                ("layer", "finetune", "none", 1),
+                ("layer", "centred", "scaled_gradient", 2, {"gradient_examples": 300}),
+                (by_block, "centred", "scaled_gradient", 1, {"gradient_examples": 300}),
+            ],
+        ),
+        *diagonals(300, ("empirical",), ("finetune",)),
+        *kroneckers(300, (True,), ("true",), ("finetune",)),
+    )
 ]
 
 ROWS = {"digits": DIGITS, "sentiment": SENTIMENT}

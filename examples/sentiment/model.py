@@ -49,7 +49,9 @@ def sentiment_problem(model: Path, texts: dict[str, dict[str, Texts]]) -> Proble
     """The three domains as a `Problem`."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     encoded = {
-        (task, split): _encode(tokenizer, found) for task, splits in texts.items() for split, found in splits.items()
+        (task, split): _encode(tokenizer, found, by_length=split != "training")
+        for task, splits in texts.items()
+        for split, found in splits.items()
     }
 
     def data(task: str, split: Split) -> list[Batch]:
@@ -88,19 +90,28 @@ def by_block(name: str) -> str:
     return f"layer{layer[1]}.{part}"
 
 
-def _encode(tokenizer, texts: Texts) -> list[Batch]:
-    """Batches padded to their own longest text."""
+def _encode(tokenizer, texts: Texts, by_length: bool) -> list[Batch]:
+    """Batches padded to their own longest text.
+
+    Where all of a split is always read, texts of like length go together, and little is padding. Elsewhere strides:
+    each batch has the length distribution of the whole, so that any first batches are a sample.
+    """
     ids = tokenizer(list(texts.texts), truncation=True, max_length=MAX_LENGTH)["input_ids"]
     batches = []
-    # Strides, not slices: each batch has the length distribution of the whole, and any first batches are a sample.
     count = max(1, round(len(ids) / BATCH_SIZE))
-    for start in range(count):
-        rows = ids[start::count]
+    order = np.arange(len(ids))
+    places = (
+        np.array_split(sorted(order, key=lambda i: len(ids[i])), count)
+        if by_length
+        else [order[s::count] for s in range(count)]
+    )
+    for chosen in places:
+        rows = [ids[i] for i in chosen]
         width = max(map(len, rows))
         padded = np.zeros((2, len(rows), width), dtype=np.int64)
         for number, row in enumerate(rows):
             padded[0, number, : len(row)] = row
             padded[1, number, : len(row)] = 1
         inputs = {"input_ids": torch.from_numpy(padded[0]), "attention_mask": torch.from_numpy(padded[1])}
-        batches.append((inputs, torch.from_numpy(texts.labels[start::count].astype(np.int64))))
+        batches.append((inputs, torch.from_numpy(texts.labels[chosen].astype(np.int64))))
     return batches

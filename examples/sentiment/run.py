@@ -52,13 +52,19 @@ METHODS = (
         strengths=(1e-2, 1e-1, 1.0),
     ),
     PreviewMethod(
-        "subspace, layers, at finetunes", FitSubspace("layer", "finetune", examples=EXAMPLES), strengths=RIDGES
+        "subspace, layers, at finetunes",
+        FitSubspace("layer", "finetune", "none", 1, examples=EXAMPLES),
+        strengths=RIDGES,
     ),
-    PreviewMethod("subspace, layers, centred", FitSubspace("layer", examples=EXAMPLES), strengths=RIDGES),
-    PreviewMethod("subspace, blocks, centred", FitSubspace(by_block, examples=EXAMPLES), strengths=RIDGES),
+    PreviewMethod(
+        "subspace, layers, centred", FitSubspace("layer", "centred", "none", 1, examples=EXAMPLES), strengths=RIDGES
+    ),
+    PreviewMethod(
+        "subspace, blocks, centred", FitSubspace(by_block, "centred", "none", 1, examples=EXAMPLES), strengths=RIDGES
+    ),
     PreviewMethod(
         "subspace, layers, centred twice, enriched",
-        FitSubspace("layer", enrich="scaled_gradient", centres=2, damping=3e-2, examples=EXAMPLES),
+        FitSubspace("layer", "centred", "scaled_gradient", 2, validated=False, damping=3e-2, examples=EXAMPLES),
         strengths=RIDGES,
     ),
 )

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paretomerge import errors, testing
-    from paretomerge.checkpoints import open_checkpoint
+    from paretomerge.checkpoints import load_posterior, open_checkpoint, save_posterior
     from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds, choose
     from paretomerge.curvature import (
         FitDense,
         FitDiagonal,
         FitIsotropic,
         FitKronecker,
+        FitLowRank,
         FitSubspace,
         fit_curvatures,
         fit_posterior,
+        newton_correct,
     )
     from paretomerge.evaluation import evaluate
     from paretomerge.exports import export_checkpoint as export
@@ -39,8 +41,20 @@ if TYPE_CHECKING:
         Ties,
         WeightedSum,
         merge,
+        sample_merged,
     )
-    from paretomerge.posteriors import Dense, Diagonal, Isotropic, Mixture, Product, Subspace
+    from paretomerge.posteriors import (
+        Dense,
+        Diagonal,
+        Isotropic,
+        Kronecker,
+        LowRank,
+        Mixture,
+        Product,
+        Provenance,
+        Subspace,
+        damp,
+    )
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
     from paretomerge.stages import run
@@ -63,12 +77,15 @@ __all__ = [
     "FitDiagonal",
     "FitIsotropic",
     "FitKronecker",
+    "FitLowRank",
     "FitSubspace",
     "Front",
     "Isotropic",
     "Ivon",
     "IvonSettings",
     "Knee",
+    "Kronecker",
+    "LowRank",
     "Mixture",
     "MixtureMerge",
     "Objective",
@@ -77,6 +94,7 @@ __all__ = [
     "PosteriorMerge",
     "Problem",
     "Product",
+    "Provenance",
     "Quadratic",
     "Recipe",
     "ReferencePoint",
@@ -92,6 +110,7 @@ __all__ = [
     "Weights",
     "choose",
     "compare_preview",
+    "damp",
     "errors",
     "estimate_front",
     "evaluate",
@@ -103,12 +122,16 @@ __all__ = [
     "fit_surrogate",
     "hypervolume",
     "is_nondominated",
+    "load_posterior",
     "load_recipe",
     "merge",
     "mixture_of_runs",
+    "newton_correct",
     "open_checkpoint",
     "report",
     "run",
+    "sample_merged",
+    "save_posterior",
     "simplex_grid",
     "testing",
 ]
@@ -128,12 +151,15 @@ _HOMES = {
     "FitDiagonal": "curvature",
     "FitIsotropic": "curvature",
     "FitKronecker": "curvature",
+    "FitLowRank": "curvature",
     "FitSubspace": "curvature",
     "Front": "types",
     "Isotropic": "posteriors",
     "Ivon": "training",
     "IvonSettings": "training",
     "Knee": "choices",
+    "Kronecker": "posteriors",
+    "LowRank": "posteriors",
     "Mixture": "posteriors",
     "MixtureMerge": "merging",
     "Objective": "types",
@@ -142,6 +168,7 @@ _HOMES = {
     "PosteriorMerge": "merging",
     "Problem": "types",
     "Product": "posteriors",
+    "Provenance": "posteriors",
     "Quadratic": "surrogates",
     "Recipe": "recipes",
     "ReferencePoint": "choices",
@@ -157,6 +184,7 @@ _HOMES = {
     "Weights": "types",
     "choose": "choices",
     "compare_preview": "fronts",
+    "damp": "posteriors",
     "estimate_front": "fronts",
     "evaluate": "evaluation",
     "export": "exports",
@@ -167,12 +195,16 @@ _HOMES = {
     "fit_surrogate": "surrogates",
     "hypervolume": "fronts",
     "is_nondominated": "fronts",
+    "load_posterior": "checkpoints",
     "load_recipe": "recipes",
     "merge": "merging",
     "mixture_of_runs": "training",
+    "newton_correct": "curvature",
     "open_checkpoint": "checkpoints",
     "report": "reports",
     "run": "stages",
+    "sample_merged": "merging",
+    "save_posterior": "checkpoints",
     "simplex_grid": "types",
 }
 _MODULES = ("errors", "testing")

@@ -46,6 +46,7 @@ OPTIONS = {
         "--max-distance",
         "--max-shard-size",
         "--device",
+        "--damping",
         "--overwrite",
         "--json",
     ],

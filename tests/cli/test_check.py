@@ -14,7 +14,7 @@ from tests.tiny import invoke, read_params
 
 from paretomerge.checkpoints import open_checkpoint, save_posterior, write_params
 from paretomerge.cli import check as verb
-from paretomerge.posteriors import Isotropic, Provenance
+from paretomerge.posteriors import Diagonal, Isotropic, Mixture, Product, Provenance
 from paretomerge.stages import check_posteriors, describe_posterior
 from paretomerge.stages.check import check_models
 from paretomerge.types import digest_params
@@ -205,10 +205,10 @@ def test_the_file_of_a_posterior_is_shown(models: Path) -> None:
     file = posterior_files(models)["a"]
     answer = invoke("check", file)
     assert (answer.code, answer.err) == (0, "")
-    rows = [line.split() for line in answer.out.splitlines() if line.startswith(" a.safetensors")]
-    assert rows[0] == ["a.safetensors", "isotropic", "2", "128", "2", "2", "2", "0", "0.0", "MB"]
-    assert rows[1][:5] == ["a.safetensors", "ekfac", "finetune", "mean", "1,200"]
-    assert "a.safetensors: curvature of the mean loss of one example; FitX()\ufffd[31m; paretomerge " in answer.out
+    rows = [line.split() for line in answer.out.splitlines() if line.startswith(" a ")]
+    assert rows[0] == ["a", "isotropic", "2", "128", "2", "2", "2", "0", "0.0", "MB"]
+    assert rows[1][:5] == ["a", "ekfac", "finetune", "mean", "1,200"]
+    assert "a: curvature of the mean loss of one example; FitX()\ufffd[31m; paretomerge " in answer.out
     assert "\x1b" not in answer.out  # somebody else's file does not command the terminal
     assert invoke("check", file, "--json").json == json.loads(json.dumps(describe_posterior(file).as_dict()))
     assert "is shown by itself" in invoke("check", file, "--base", models / "base").err
@@ -220,6 +220,7 @@ def test_posterior_files_are_checked_against_the_base(models: Path) -> None:
     answer = invoke("check", "--base", models / "base", *tasks)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.endswith("everything fits\n")
+    assert "a, b: curvature of the mean loss of one example; FitX()" in answer.out  # said once
     library = check_posteriors(models / "base", files)
     assert invoke("check", "--base", models / "base", *tasks, "--json").json == json.loads(
         json.dumps(library.as_dict())
@@ -232,4 +233,24 @@ def test_posterior_files_are_checked_against_the_base(models: Path) -> None:
 
 def test_a_posterior_without_provenance_says_so(models: Path) -> None:
     path = save_posterior(models / "p.safetensors", Isotropic(read_params(models / "a")))
-    assert "p.safetensors does not say where it comes from" in invoke("check", path).out
+    assert "p does not say where it comes from" in invoke("check", path).out
+
+
+def test_a_posterior_that_is_not_there_is_no_recipe(models: Path) -> None:
+    save_posterior(models / "posterior.safetensors", Isotropic(read_params(models / "a")))
+    answer = invoke("check", models / "posteriro.safetensors")
+    assert answer.code == 2
+    assert "there is no such file (did you mean 'posterior.safetensors'?)" in answer.err
+
+
+def test_a_product_is_shown_by_its_parts(models: Path) -> None:
+    params = read_params(models / "a")
+    first, *rest = (name for name, tensor in params.items() if tensor.is_floating_point())
+    parts = {
+        "one": Isotropic({first: params[first]}),
+        "two": Diagonal({name: params[name] for name in rest}, {name: torch.ones_like(params[name]) for name in rest}),
+    }
+    answer = invoke("check", save_posterior(models / "p.safetensors", Product(parts)))
+    assert "isotropic +" in answer.out
+    mixture = Mixture([Isotropic(params), Isotropic(params)])
+    assert "mixture of 2" in invoke("check", save_posterior(models / "m.safetensors", mixture)).out

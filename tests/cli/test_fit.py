@@ -24,7 +24,8 @@ def test_the_cost_is_stated_first(own: Path) -> None:
     answer = invoke("fit", own / "recipe.yaml")
     assert answer.code == 0
     first, second, *_ = answer.err.splitlines()
-    assert " gradient passes over 144 examples, about " in first
+    assert " gradient passes, about " in first
+    assert first.endswith("; the tasks have 144 examples")
     assert second.startswith("models and posteriors: ")
     assert "damping" in answer.out
     again = invoke("fit", own / "recipe.yaml")
@@ -38,7 +39,7 @@ def test_the_cost_alone_measures_nothing(own: Path) -> None:
     stated = answer.json["estimate"]
     assert (stated["gradient_passes"], stated["memory"]) == (cost.gradient_passes, cost.memory)
     assert not (own / "recipe-run" / "posteriors").exists()
-    assert "gradient passes over" in invoke("fit", own / "recipe.yaml", "--estimate").out
+    assert "gradient passes, about" in invoke("fit", own / "recipe.yaml", "--estimate").out
     invoke("fit", own / "recipe.yaml")
     assert invoke("fit", own / "recipe.yaml", "--estimate").out == "there is nothing to measure\n"
 
@@ -157,6 +158,7 @@ def test_one_finetune_is_fitted_from_its_optimizer_and_merged(tmp_path: Path) ->
         assert torch.equal(natural.mean, finetune[name])
     shown = invoke("fit", *where, "--unclipped", "--out", place / "b.safetensors")
     assert "adam" in shown.out
+    assert shown.err == ""  # nor a progress bar of transformers
     tasks = ("--task", f"a={place / 'a.safetensors'}")
     merged = invoke("merge", place / "merged", "--base", place / "base", *tasks, "--weights", "a=1", "--json")
     assert merged.code == 0
@@ -182,6 +184,12 @@ def test_a_finetune_without_a_state_or_of_another_base_is_refused(tmp_path: Path
     answer = invoke("fit", "--checkpoint", other, "--base", place / "base", *out)
     assert answer.code == 2
     assert "cannot be loaded by transformers" in answer.err
+    answer = invoke("fit", "--checkpoint", place, "--base", place / "base", *out)
+    assert answer.code == 2
+    assert f"{place / 'checkpoint-3'} has one: give --checkpoint {place / 'checkpoint-3'}" in answer.err
+    (place / "checkpoint-3" / "adapter_config.json").write_text("{}")
+    answer = invoke("fit", "--checkpoint", place / "checkpoint-3", "--base", place / "base", *out)
+    assert (answer.code, "is an adapter: load it as it was trained" in answer.err) == (2, True)
     assert not any(holds_posterior(place / path) for path in files_below(place))
 
 

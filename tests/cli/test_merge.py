@@ -285,6 +285,15 @@ def test_posterior_files_are_tasks_too_and_what_they_do_not_know_is_counted(mode
     assert "the base it was fitted on is not named there" in answer.err
     answer = invoke("merge", models / "again", "--base", models / "base", *tasks, "--weights", "a=0.5,b=0.5", "--json")
     assert answer.json["counts"] == {"elements without precision": 4}
+    assert "damping" not in json.loads((models / "again" / "paretomerge.json").read_text())
+    common = ("--base", models / "base", *tasks, "--weights", "a=0.5,b=0.5", "--damping", "0.1")
+    damped = invoke("merge", models / "damped", *common)
+    assert "PosteriorMerge(), damping 0.1, " in damped.out
+    assert json.loads((models / "damped" / "paretomerge.json").read_text())["damping"] == 0.1
+    refused = invoke("merge", models / "ties", *common, "--rule", "ties")
+    assert refused.code == 2
+    assert "Ties merges the means of posteriors and no precisions" in refused.err
+    assert invoke("merge", models / "mixture", *common, "--rule", "mixture").code == 0
 
 
 def test_warnings_go_to_standard_error_and_into_json(models: Path) -> None:
@@ -358,7 +367,17 @@ def test_json_is_printed_and_nothing_else(models: Path) -> None:
     assert answer.err == ""
     assert content["paths"] == [str(models / "merged" / "1"), str(models / "merged" / "2")]
     assert content["weights"] == [{"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 0.0}]
-    assert set(content) == {"paths", "tensors", "parameters", "weights", "rule", "seconds", "warnings", "counts"}
+    assert set(content) == {
+        "paths",
+        "tensors",
+        "parameters",
+        "weights",
+        "rule",
+        "seconds",
+        "warnings",
+        "counts",
+        "damping",
+    }
 
 
 def test_the_package_root_has_the_same_merge() -> None:

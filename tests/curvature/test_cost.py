@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from paretomerge.curvature import FitDense, FitDiagonal, FitIsotropic, FitKronecker, FitSubspace, cost, estimate_cost
 from paretomerge.curvature.fit import fit_curvatures
-from paretomerge.errors import DataError
+from paretomerge.errors import DataError, RecipeError
 from paretomerge.types import Problem
 
 TASKS = ("a", "b")
@@ -43,21 +45,38 @@ def models() -> tuple[dict[str, torch.Tensor], dict[str, dict[str, torch.Tensor]
         FitKronecker(),
         FitKronecker(corrected=False),
         FitDense(parameters="^2"),
-        FitSubspace(groups="model"),
+        FitSubspace(),
+        FitSubspace(groups="model", enrich="none", centres=1),
         FitSubspace(groups="layer", enrich="scaled_gradient", centres=2),
         FitSubspace(location="finetune"),
+        FitSubspace(gradient_examples=40),
+        FitSubspace(gradient_examples=3),
     ],
 )
 def test_passes_are_counted_exactly(method: object, examples: int | None) -> None:
     """A fit costs what was stated, whatever the family and however many examples it takes."""
-    from dataclasses import replace
-
     method = replace(method, examples=examples)  # type: ignore[type-var]
     base, finetunes = models()
     stated = estimate_cost(PROBLEM, base, finetunes, method)  # type: ignore[arg-type]
     found = fit_curvatures(PROBLEM, base, finetunes, method)  # type: ignore[arg-type]
     assert stated.gradient_passes == found.ledger.gradient_passes
     assert dict(stated.examples) == SIZES
+
+
+def test_of_three_validated_centres_the_most_they_can_take_is_stated() -> None:
+    base, finetunes = models()
+    method = FitSubspace("tensor", enrich="none", centres=3)
+    stated = estimate_cost(PROBLEM, base, finetunes, method).gradient_passes
+    unconditional = fit_curvatures(PROBLEM, base, finetunes, replace(method, validated=False))
+    assert stated == unconditional.ledger.gradient_passes
+
+    def unlike(task: str, split: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Validation data on which no merge is better than another: the second centre is left out."""
+        return [(x if split == "training" else x * torch.nan, y) for x, y in data(task, split)]
+
+    problem = Problem(TASKS, build, unlike)
+    assert fit_curvatures(problem, base, finetunes, method).ledger.gradient_passes == stated * 2 // 3
+    assert estimate_cost(problem, base, finetunes, method).gradient_passes == stated
 
 
 def test_time_is_that_of_the_trials_at_the_real_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +107,7 @@ def test_memory_is_that_of_models_and_posteriors_each_counted_once() -> None:
     dense = estimate_cost(PROBLEM, base, finetunes, FitDense(parameters="^2")).memory
     assert dense == 3 * size + 2 * 8 * 10 * 10
     # One basis of two task vectors serves both tasks.
-    subspace = estimate_cost(PROBLEM, base, finetunes, FitSubspace(groups="model")).memory
+    subspace = estimate_cost(PROBLEM, base, finetunes, FitSubspace("model", enrich="none", centres=1)).memory
     assert subspace == 3 * size + 2 * size + 2 * 8 * 2 * 2
 
 
@@ -105,3 +124,9 @@ def test_a_handful_of_examples_is_enough() -> None:
     assert estimate_cost(few, base, finetunes, FitDiagonal()).gradient_passes == found.ledger.gradient_passes
     with pytest.raises(DataError, match="no examples"):
         estimate_cost(Problem(TASKS, build, lambda task, split: []), base, finetunes, FitDiagonal())
+
+
+def test_a_number_of_examples_that_is_not_positive_has_no_cost() -> None:
+    base, finetunes = models()
+    with pytest.raises(RecipeError, match="examples counts examples of each task: at least 1"):
+        estimate_cost(PROBLEM, base, finetunes, FitSubspace(examples=0))

@@ -5,10 +5,12 @@ import torch
 from torch import nn
 
 from paretomerge.curvature import (
+    FitDense,
     FitDiagonal,
     FitKronecker,
     LossModel,
     diagonal_fisher,
+    families,
     fit_curvatures,
     fit_posterior,
     kronecker_curvature,
@@ -16,6 +18,7 @@ from paretomerge.curvature import (
 )
 from paretomerge.curvature.families import FAMILIES
 from paretomerge.curvature.points import posterior_points
+from paretomerge.errors import PosteriorError
 from paretomerge.merging import merge
 from paretomerge.posteriors import Dense, Diagonal, Isotropic, Kronecker, Product
 from paretomerge.types import Problem
@@ -139,3 +142,13 @@ def test_what_was_measured_is_all_but_the_isotropic_part():
     assert measured_part(Product({"dense": dense, "rest": flat})) is dense
     both = measured_part(Product({"dense": dense, "rest": flat, "more": diagonal}))
     assert list(both.parts) == ["dense", "more"]
+
+
+def test_a_dense_matrix_that_no_machine_holds_is_refused(classifier, monkeypatch):
+    problem, base, tunes = classifier
+    monkeypatch.setattr(families, "LARGEST_DENSE", 38)
+    with pytest.raises(PosteriorError, match=r"parameters='\.\*' matches 39 parameters, whose .* at most 38"):
+        fit_curvatures(problem, base, tunes, FitDense())
+    sizes = {name: tensor.numel() for name, tensor in base.items()}
+    monkeypatch.setattr(families, "LARGEST_DENSE", sum(sizes.values()))
+    assert fit_curvatures(problem, base, tunes, FitDense()).bare["a"].family == "dense"

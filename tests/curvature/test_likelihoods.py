@@ -114,3 +114,10 @@ def test_an_unknown_likelihood_is_refused():
         likelihood_of("poisson")
     with pytest.raises(DataError, match=r"did you mean 'causal'\?"):
         likelihood_of("casual")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_label_is_drawn_from_a_model_that_diverged(value):
+    outputs = torch.tensor([[0.0, value, 1.0]])
+    with pytest.raises(DataError, match=r"outputs are NaN or infinite, .* the finetune diverged"):
+        likelihood_of("categorical").sample(outputs, torch.Generator().manual_seed(0))

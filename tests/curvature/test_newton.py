@@ -104,3 +104,10 @@ def test_bad_weights_and_singular_precisions_are_refused(regressions):
     singular = {task: Dense(p.mean, torch.zeros(4, 4).double()) for task, p in posteriors.items()}
     with pytest.raises(PosteriorError, match="not positive definite"):
         newton_correct(regressions.problem(), start, singular, WEIGHTS.tolist())
+
+
+def test_posteriors_of_another_model_are_refused(regressions):
+    start = regressions.as_params(torch.zeros(4, dtype=torch.float64))
+    other = {task: Diagonal({"w": torch.zeros(2)}, {"w": torch.ones(2)}) for task in regressions.tasks}
+    with pytest.raises(PosteriorError, match="covers 'w', which is no trained parameter of the problem's model"):
+        newton_correct(regressions.problem(), start, other, WEIGHTS.tolist())

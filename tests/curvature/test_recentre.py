@@ -23,7 +23,9 @@ def setting():
     problem = Problem(("a", "b", "c"), build, lambda task, split: data[task])
     base = {name: tensor.clone() for name, tensor in build().state_dict().items()}
     tunes = {t: {name: tensor + torch.randn_like(tensor) for name, tensor in base.items()} for t in "abc"}
-    posteriors = fit_curvatures(problem, base, tunes, FitSubspace("tensor", damping=0.1)).posteriors()
+    posteriors = fit_curvatures(
+        problem, base, tunes, FitSubspace("tensor", "centred", "none", 1, damping=0.1)
+    ).posteriors()
     return problem, base, posteriors, merge_coordinates(posteriors, WEIGHTS)[0]
 
 

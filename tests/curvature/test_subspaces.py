@@ -16,10 +16,15 @@ from paretomerge.types import simplex_grid
 
 METHODS = [
     FitSubspace(groups="model", location="finetune", damping=0.0),
-    FitSubspace(groups="model", location="centred", damping=0.0),
-    FitSubspace(groups="model", location="centred", damping=0.0, enrich="gradient"),
-    FitSubspace(groups="model", location="centred", damping=0.0, enrich="scaled_gradient"),
+    FitSubspace(groups="model", location="centred", damping=0.0, enrich="none", centres=1),
+    FitSubspace(groups="model", location="centred", damping=0.0, enrich="gradient", centres=1),
+    FitSubspace(groups="model", location="centred", damping=0.0, enrich="scaled_gradient", centres=1),
 ]
+
+
+def plain(centres, damping):
+    """That many centres, whatever validation data say."""
+    return FitSubspace("model", "centred", "none", centres, validated=False, damping=damping)
 
 
 def problem(tasks, parameters, seed=0):
@@ -109,18 +114,14 @@ def test_a_ridge_pulls_to_the_weighted_average():
 def test_further_centres_change_nothing_on_quadratic_losses_without_ridge():
     regression, base, tunes = problem(3, 20)
     weights = np.array([0.2, 0.5, 0.3])
-    once, twice = (
-        merge(fitted(regression, base, tunes, FitSubspace("model", damping=0.0, centres=centres)).posteriors(), weights)
-        for centres in (1, 2)
-    )
+    methods = [plain(centres, damping=0.0) for centres in (1, 2)]
+    once, twice = (merge(fitted(regression, base, tunes, method).posteriors(), weights) for method in methods)
     assert relative(once["linear.weight"], twice["linear.weight"]) < 1e-8
 
 
 def test_the_second_centre_is_where_the_first_merge_with_equal_weights_landed():
     regression, base, tunes = problem(3, 20)
-    first, second = (
-        fitted(regression, base, tunes, FitSubspace("model", damping=0.3, centres=centres)) for centres in (1, 2)
-    )
+    first, second = (fitted(regression, base, tunes, plain(centres, damping=0.3)) for centres in (1, 2))
     landed = merge_coordinates(first.posteriors(), [1 / 3] * 3)[0]
     basis = next(iter(second.bare.values())).basis
     assert torch.allclose(sum(basis.anchor(task) for task in regression.tasks) / 3, landed, rtol=1e-9)

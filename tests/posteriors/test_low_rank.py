@@ -5,6 +5,7 @@ import torch
 
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors import LowRank, damp
+from paretomerge.types import spec_of
 
 MEAN = {"w": torch.ones(2, 3), "steps": torch.tensor(4)}
 
@@ -81,3 +82,26 @@ def test_the_digest_knows_all_three_parts():
         low_rank(mean={"w": torch.zeros(2, 3), "steps": torch.tensor(4)}).digest,
     }
     assert len(found) == 4
+
+
+def test_names_and_rank_are_looked_up_once():
+    """A merge asks for them at every tensor: looking them up each time costs the square of their number."""
+
+    class Counting(dict):
+        asked = 0
+
+        def __iter__(self):
+            Counting.asked += 1
+            return super().__iter__()
+
+        def spec(self, name):
+            return spec_of(dict(self), name)
+
+    mean = Counting({f"w{number}": torch.ones(2) for number in range(5)})
+    factors = {name: torch.ones(3, 2) for name in mean}
+    posterior = LowRank(mean, {name: torch.ones(2) for name in mean}, factors)
+    before = Counting.asked
+    for name in posterior.names():
+        posterior.read(name)
+    assert posterior.rank == 3
+    assert Counting.asked == before

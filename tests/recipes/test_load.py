@@ -134,6 +134,14 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pyt
         ({"tasks": {"a": "ft-a"}}, "tasks.a: "),
         ({"base": 3}, "base: .*string"),
         ({"posterior": {"files": {"b": "x"}}}, r"posterior.files: give one file for every task \(a\), got b"),
+        (
+            {"posterior": {"damping": -0.1}},
+            "posterior.damping: must be a number of at least 0, or 'validation', got -0.1",
+        ),
+        ({"posterior": {"damping": "validate"}}, "posterior.damping: must be a number .* got 'validate'"),
+        ({"posterior": {"damping": "nan"}}, "posterior.damping: must be a number"),
+        ({"posterior": {"dampings": [0.1, -1]}}, "posterior.dampings: must be one or more numbers of at least 0"),
+        ({"posterior": {"dampings": []}}, "posterior.dampings: must be one or more numbers"),
         ({"posterior": {"files": {"a": "x"}, "settings": {"labels": "true"}}}, "leave out the settings"),
     ],
 )
@@ -228,3 +236,8 @@ def test_recipes_are_frozen() -> None:
     recipe: Recipe = parse_recipe(MINIMAL)
     with pytest.raises(ValueError, match="frozen"):
         recipe.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("given", "expected"), [("1e-2", 0.01), (0, 0.0), (None, None), ("validation", "validation")])
+def test_a_damping_is_a_number_or_is_chosen(given: Any, expected: Any) -> None:
+    assert parse_recipe({**MINIMAL, "posterior": {"damping": given}}).posterior.damping == expected

@@ -5,6 +5,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import pytest
+import yaml
 
 from paretomerge.choices import Thresholds
 from paretomerge.curvature import FitSubspace
@@ -70,7 +71,9 @@ def test_settings_reach_the_method() -> None:
         ("rule", "averaging", {"scale": 1}, r"its settings are \(none\)"),
         ("posterior", "subspace", {"centres": "two"}, "setting 'centres' cannot be 'two': .*integer"),
         ("posterior", "subspace", {"location": "finetunes"}, "'location' cannot be 'finetunes'"),
-        ("posterior", "subspace", {"centres": 0}, "centres"),
+        ("posterior", "subspace", {"centres": -1}, "centres"),
+        ("posterior", "subspace", {"validated": "maybe"}, "setting 'validated' cannot be 'maybe': .*boolean"),
+        ("posterior", "subspace", {"gradient_examples": "some"}, "setting 'gradient_examples' cannot be 'some'"),
         ("posterior", "subspace", {"enrich": "hessian"}, "'enrich' cannot be 'hessian'"),
         ("choice", "thresholds", {}, "missing 1 required positional argument: 'thresholds'"),
     ],
@@ -101,6 +104,22 @@ def test_a_broken_plugin_is_named_and_disturbs_only_what_needs_plugins(plugins: 
     assert method("rule", "averaging")
     with pytest.raises(RecipeError, match=r"plugin 'majority' \(somewhere:methods\) cannot be loaded, ImportError"):
         method("rule", "majority")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("{}", FitSubspace("layer", "centred", "scaled_gradient", 2, validated=True)),
+        ("{enrich: auto, centres: 0}", FitSubspace("layer", "centred", "scaled_gradient", 2)),
+        ("{location: finetune}", FitSubspace("layer", "finetune", "none", 1)),
+        ("{enrich: none, centres: 1}", FitSubspace("layer", "centred", "none", 1)),
+        ("{validated: no, examples: 150}", FitSubspace(validated=False, examples=150)),
+        ("{gradient_examples: 600}", FitSubspace(gradient_examples=600)),
+        ("{gradient_examples: null}", FitSubspace()),
+    ],
+)
+def test_settings_of_a_subspace_as_a_recipe_writes_them(settings: str, expected: FitSubspace) -> None:
+    assert method("posterior", "subspace", yaml.safe_load(settings)) == expected
 
 
 def test_a_number_that_yaml_reads_as_text_is_a_number() -> None:

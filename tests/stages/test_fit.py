@@ -12,8 +12,9 @@ from tests.tiny import TASKS, logged_recipe, read_params, recipe_of, write_recip
 
 from paretomerge.checkpoints import load_posterior, read_provenance, save_posterior
 from paretomerge.curvature import Pieces
-from paretomerge.errors import AlignmentError, RecipeError
+from paretomerge.errors import AlignmentError, PosteriorError, RecipeError
 from paretomerge.evaluation import SupervisedEvaluator
+from paretomerge.posteriors import evidence
 from paretomerge.recipes import method
 from paretomerge.stages import estimate_fit, fit_run, open_study
 from paretomerge.stages.fit import Fitted
@@ -28,7 +29,11 @@ FAMILIES = {
     "kronecker": {"family": "kronecker", "damping": 0.1},
     "low_rank": {"family": "low_rank", "settings": {"rank": 3}, "damping": 0.1},
     "dense": {"family": "dense", "settings": {"parameters": "^2"}, "damping": 0.1},
-    "subspace": {"family": "subspace", "settings": {"groups": "tensor"}, "damping": 0.1},
+    "subspace": {
+        "family": "subspace",
+        "settings": {"groups": "tensor", "enrich": "none", "centres": 1},
+        "damping": 0.1,
+    },
     "enriched": {
         "family": "subspace",
         "settings": {"groups": "layer", "enrich": "scaled_gradient", "centres": 2},
@@ -66,7 +71,12 @@ def test_a_corner_is_the_finetune(own: Path, family: str) -> None:
 
 def test_the_chosen_damping_has_the_lowest_validation_loss_of_all_candidates(own: Path) -> None:
     candidates = (1e-3, 1e-1, 10.0)
-    settings = {"family": "subspace", "settings": {"groups": "layer"}, "dampings": list(candidates)}
+    settings = {
+        "family": "subspace",
+        "settings": {"groups": "layer"},
+        "damping": "validation",
+        "dampings": list(candidates),
+    }
     chosen = _fit(own, posterior=settings)
     problem = chosen.study.problem
     assert problem is not None
@@ -84,6 +94,29 @@ def test_the_chosen_damping_has_the_lowest_validation_loss_of_all_candidates(own
     assert chosen.damping == candidates[int(np.argmin(losses))]
     with chosen.study.folder.open_journal() as journal:
         assert journal.ledger()["damping"].evaluations == len(candidates) * len(thirds)
+
+
+def test_evidence_chooses_without_an_evaluation_and_another_way_chooses_anew(own: Path) -> None:
+    candidates = (0.01, 0.1, 1.0)
+    section = {"family": "diagonal", "damping": "evidence", "dampings": list(candidates)}
+    chosen = _fit(own, posterior=section)
+    counts = [len(targets) for task in TASKS for _, targets in chosen.study.problem.batches(task, "training")]
+    values = [evidence(chosen.curvatures.bare, damping, sum(counts)) for damping in candidates]
+    assert chosen.damping == candidates[int(np.argmax(values))]
+    with chosen.study.folder.open_journal() as journal:
+        assert journal.ledger()["damping"].evaluations == 0
+        first = journal.fact("damping")["key"]
+    path = chosen.study.folder.path / "recipe.yaml"
+    path.write_text(path.read_text().replace("damping: evidence", "damping: validation"))
+    fit_run(open_study(path.parent))
+    with chosen.study.folder.open_journal() as journal:
+        assert journal.fact("damping")["key"] != first
+        assert journal.ledger()["damping"].evaluations > 0
+
+
+def test_families_without_a_closed_form_have_no_evidence(own: Path) -> None:
+    with pytest.raises(PosteriorError, match="of the family 'kronecker'|of the family 'product'"):
+        _fit(own, posterior={"family": "kronecker", "damping": "evidence", "dampings": [0.1, 1.0]})
 
 
 def test_a_number_or_the_methods_own_damping_needs_no_validation(own: Path) -> None:
@@ -277,6 +310,31 @@ def test_pieces_of_another_fit_are_never_used(own: Path) -> None:
     for one, other in zip(resumed.models(GRID), fresh.models(GRID), strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert not (own / "run" / "unfinished").exists()
+
+
+WATCHED = """
+
+def watched():
+    from pathlib import Path
+
+    scale = float(Path(__file__).with_name("scale.txt").read_text())
+
+    def scaled(task, split):
+        return [(inputs * (scale if split == "validation" else 1), labels) for inputs, labels in data(task, split)]
+
+    return Problem(TASKS, build, scaled)
+"""
+
+
+@pytest.mark.parametrize(("family", "again"), [("enriched", True), ("subspace", False)])
+def test_validated_centres_are_measured_again_on_other_validation_data(own: Path, family: str, again: bool) -> None:
+    (own / "problem.py").write_text((own / "problem.py").read_text() + WATCHED)
+    (own / "scale.txt").write_text("1")
+    first = _fit(own, posterior=FAMILIES[family], problem="problem.py:watched")
+    assert first.curvatures.ledger.evaluations == (2 if again else 0)
+    assert fit_run(open_study(own / "recipe-run")).curvatures.ledger.gradient_passes == 0
+    (own / "scale.txt").write_text("3")
+    assert (fit_run(open_study(own / "recipe-run")).curvatures.ledger.gradient_passes > 0) == again
 
 
 def test_a_cost_is_stated_until_there_is_nothing_left_to_measure(own: Path) -> None:

@@ -72,8 +72,9 @@ def test_a_recentred_preview_costs_gradients_and_keeps_its_order(own: Path) -> N
     problem = import_problem(own).problem()
     base = read_params(own / "base")
     finetunes = {task: read_params(own / f"ft-{task}") for task in TASKS}
-    plain = PreviewMethod("p", FitSubspace("layer"), strengths=(0.1,))
-    recentred = PreviewMethod("r", FitSubspace("layer"), strengths=(0.1,), recentre_steps=1)
+    fit = FitSubspace("layer", enrich="none", centres=1)
+    plain = PreviewMethod("p", fit, strengths=(0.1,))
+    recentred = PreviewMethod("r", fit, strengths=(0.1,), recentre_steps=1)
     first = preview_models(problem, base, finetunes, plain, GRID[3:5])
     again = preview_models(problem, base, finetunes, recentred, GRID[3:5], curvatures=first.curvatures)
     assert again.ledger.gradient_passes > first.ledger.gradient_passes

@@ -61,3 +61,13 @@ def test_too_few_scores_are_refused(scores_at):
     require_scores(scores, 2, "it")
     with pytest.raises(DataError, match="it needs at least 3 scored weightings, got 2: evaluate more"):
         require_scores(scores, 3, "it")
+
+
+def test_predictions_that_are_worse_than_the_mean_are_warned_about(scores_at):
+    weights = simplex_design(2, 12)
+    values = np.stack([weights[:, 0], np.random.default_rng(0).normal(size=12)], axis=1)
+    fitted = fit_surrogate(scores_at(weights, values), Quadratic())
+    assert fitted.fit_quality[0] > 0.9
+    assert fitted.fit_quality[1] < 0
+    (warning,) = fitted.warnings
+    assert warning.startswith("b: each of 12 scores is predicted from the others worse than by their mean")

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -399,6 +400,30 @@ def test_the_posterior_is_the_mean_and_the_bare_curvature() -> None:
     assert not posterior.precision["head.bias"].any()
     _train(model, optimizer, 1, first=5)
     assert not torch.equal(posterior.mean["head.weight"], model.head.weight)
+
+
+def test_curvature_that_is_mostly_the_first_guess_is_warned_about() -> None:
+    model = _network()
+    optimizer = Ivon(model.parameters(), 0.1, ess=100.0)
+    _train(model, optimizer, 5)
+    with pytest.warns(UserWarning, match=r"100% of IVON's curvature is still hess_init after 5 steps: .* here 0\.2"):
+        optimizer.posterior(model.named_parameters())
+    model = _network()
+    forgetful = Ivon(model.parameters(), 0.1, ess=100.0, betas=(0.9, 0.2))
+    _train(model, forgetful, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forgetful.posterior(model.named_parameters())
+
+
+def test_parameters_that_were_never_trained_have_no_posterior() -> None:
+    model = _network()
+    optimizer = Ivon(model.parameters(), 0.1, ess=100.0)
+    with pytest.raises(TrainingError, match="IVON took no step on any of these parameters"):
+        optimizer.posterior(model.named_parameters())
+    _train(model, optimizer, 1)
+    with pytest.raises(TrainingError, match="give the parameters of the model that this optimizer trained"):
+        optimizer.posterior(_network().named_parameters())
 
 
 def test_a_posterior_covers_buffers_and_integers_of_a_state_dict() -> None:

@@ -57,7 +57,7 @@ def command(
     from paretomerge.checkpoints import holds_posterior
     from paretomerge.stages.check import check_models, check_recipe
 
-    if recipe is not None and holds_posterior(recipe):
+    if recipe is not None and recipe.endswith(".safetensors"):
         _describe(recipe, base, task, json)
         return
     repairs = parse_repairs(rename, skip, private, tokenizer)

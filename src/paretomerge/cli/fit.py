@@ -114,6 +114,7 @@ def _stated(cost: FitCost) -> str:
         f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s" if seconds >= 1 else "a second or less"
     )
     return (
-        f"{cost.gradient_passes:,} gradient passes over {sum(cost.examples.values()):,} examples, about {duration}\n"
+        f"{cost.gradient_passes:,} gradient passes, about {duration}; the tasks have "
+        f"{sum(cost.examples.values()):,} examples\n"
         f"models and posteriors: {memory} of memory, and the activations of one batch"
     )

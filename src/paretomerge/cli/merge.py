@@ -60,7 +60,11 @@ def command(
     ] = None,
     rule: Annotated[
         str | None,
-        typer.Option("--rule", help="posterior (the default), averaging, task_arithmetic, slerp, ties, dare, della, …"),
+        typer.Option(
+            "--rule",
+            help="posterior (the default), averaging, weighted_sum, task_arithmetic, slerp, ties, dare, della, "
+            "breadcrumbs, fisher, mixture.",
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -161,8 +165,10 @@ def _show(summary: MergeSummary) -> None:
     for path, weights in zip(summary.paths, summary.weights, strict=True):
         shown = ", ".join(f"{task}={weight:.4g}" for task, weight in weights.items())
         typer.echo(f"{path}: {shown}")
+    damping = "" if summary.damping is None else f", damping {summary.damping:g}"
     typer.echo(
-        f"{summary.tensors} tensors, {summary.parameters:,} parameters, {_brief(summary.rule)}, {summary.seconds:.1f} s"
+        f"{summary.tensors} tensors, {summary.parameters:,} parameters, {_brief(summary.rule)}{damping}, "
+        f"{summary.seconds:.1f} s"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,14 +20,14 @@ def show_posteriors(files: Sequence[PosteriorSummary]) -> None:
 
     from paretomerge.reports import compact_table
 
-    labels = [printable(file.task or file.path.rpartition("/")[2]) for file in files]
+    labels = [printable(file.task or Path(file.path).stem) for file in files]
     ranges = [file.precision for file in files]
     console = Console()
     console.print(
         compact_table(
             [
                 ("posterior", labels),
-                ("family", [file.family for file in files]),
+                ("family", [file.kind for file in files]),
                 ("blocks", [f"{file.blocks:,}" for file in files]),
                 ("parameters", [f"{file.parameters:,}" for file in files]),
                 ("lowest precision", ["" if found is None else f"{found.lowest:.3g}" for found in ranges]),
@@ -56,11 +57,13 @@ def show_posteriors(files: Sequence[PosteriorSummary]) -> None:
                 left=4,
             )
         )
+    notes: dict[str, list[str]] = {}
     for label, origin in told:
         version = origin.version and f"paretomerge {origin.version}"
-        typer.echo(
-            f"{label}: {'; '.join(printable(part) for part in (origin.scale, origin.settings, version) if part)}"
-        )
+        note = "; ".join(printable(part) for part in (origin.scale, origin.settings, version) if part)
+        notes.setdefault(note, []).append(label)
+    for note, own in notes.items():  # what several files say alike is said once
+        typer.echo(f"{', '.join(own)}: {note}")
     for label, file in zip(labels, files, strict=True):
         if file.provenance is None:
             typer.echo(f"{label} does not say where it comes from")

@@ -1,8 +1,10 @@
 """What a fit will cost, before it starts: counted, and timed on a few examples.
 
-A fit costs `f + w·N + c·min(N, limit)` for `N` examples of which `limit` serve the curvature. Two or three fits on a
-handful of examples tell `f`, `w` and `c`, for passes and for seconds alike, whatever the family. Passes are exact where
-they are linear in the examples, as they are for all but the iterations of low-rank posteriors.
+A fit costs `f + w·W + c·C` for `C` examples that serve the curvature and `W` that are read at all: for gradients, and
+for whatever a family takes of the whole split. Two or three fits on a handful of examples tell `f`, `w` and `c`, for
+passes and for seconds alike, whatever the family. Passes are exact where they are linear in the examples, as they are
+for all but the iterations of low-rank posteriors. Validated centres are counted as if all were kept: a centre is
+measured before it is left out, so two of them cost what is stated, and only a third may never be reached.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from torch import Tensor
 from paretomerge.curvature.examples import take_examples
 from paretomerge.curvature.fit import Curvatures, fit_curvatures
 from paretomerge.curvature.methods import FitIsotropic, FitMethod
+from paretomerge.curvature.methods.locations import require_examples
 from paretomerge.posteriors import Curvature, Dense, Expanded, Product, Subspace
 from paretomerge.types import Batch, Params, Problem, Split, spec_of
 
@@ -33,8 +36,10 @@ class FitCost:
 
     Args:
         examples: task → how many examples it has.
-        gradient_passes: derivatives of single examples, as `Ledger` counts them.
-        seconds: of wall-clock time on this machine, of the order of the real time.
+        gradient_passes: derivatives of single examples, as `Ledger` counts them; of more than two validated centres
+            the most they can take.
+        seconds: of wall-clock time on this machine, of the order of the real time; without the evaluations of
+            validated centres.
         memory: bytes of base, finetunes and posteriors, which are held together; the activations of one batch come on
             top.
     """
@@ -75,7 +80,10 @@ def estimate_cost(
     Raises:
         DataError: a split without examples.
         AlignmentError: parameters that do not fit the model.
+        RecipeError: a number of examples that is not positive.
     """
+    limit = getattr(method, "examples", None)
+    require_examples(limit)
     models = [base, *finetunes.values()]
     if isinstance(method, FitIsotropic):
         return FitCost(dict.fromkeys(finetunes, 0), 0, 0.0, _held(models, ()))
@@ -87,8 +95,8 @@ def estimate_cost(
         heads[task] = list(take_examples(batches, sample))
     few = min(sample, *(_count(head) for head in heads.values()))
     trials = _Trials(problem, heads, base, finetunes, method, split, seed)
-    limit = getattr(method, "examples", None)
-    passes, seconds, found = trials.extrapolate(few, counts, limit)
+    read = _used(counts, getattr(method, "gradient_examples", None))
+    passes, seconds, found = trials.extrapolate(few, read, _used(counts, limit))
     return FitCost(counts, round(passes), seconds, _held(models, found.bare.values()))
 
 
@@ -102,29 +110,28 @@ class _Trials:
     split: Split
     seed: int
 
-    def extrapolate(self, few: int, counts: Mapping[str, int], limit: int | None) -> tuple[float, float, Curvatures]:
-        """Passes and seconds for the real numbers of examples, and what the largest trial found."""
+    def extrapolate(self, few: int, read: float, curved: float) -> tuple[float, float, Curvatures]:
+        """Passes and seconds for the real numbers of examples per task, and what the largest trial found."""
         half = max(1, few // 2)
         small = self._run(half, half)
         if small.seconds < SHORT:
             small = self._run(half, half)
         whole = self._run(few, few) if few > half else small
-        mean = sum(counts.values()) / len(counts)
-        used = mean if limit is None else sum(min(count, limit) for count in counts.values()) / len(counts)
-        split = self._run(few, half) if limit is not None and used < mean and few > half else whole
+        split = self._run(few, half) if curved != read and few > half else whole
         totals = []
         for key in ("passes", "seconds"):
             a, b, c = (float(getattr(trial, key)) for trial in (whole, split, small))
             along = max(0.0, (a - b) / (few - half)) if split is not whole else 0.0  # c: per example of the curvature
-            rate = max(0.0, (b - c) / (few - half)) if few > half else a / few  # w: per example of the split
+            rate = max(0.0, (b - c) / (few - half)) if few > half else a / few  # w: per example that is read
             fixed = max(0.0, a - few * (along + rate))
-            totals.append(fixed + rate * mean + along * used)
+            totals.append(fixed + rate * read + along * curved)
         return totals[0], totals[1], whole.found
 
     def _run(self, count: int, limit: int) -> _Trial:
         """A fit on the first `count` examples of each task, `limit` of them for the curvature."""
         problem = replace(self.problem, data=lambda task, split: list(take_examples(self.heads[task], count)))
-        method = replace(self.method, examples=limit) if hasattr(self.method, "examples") else self.method
+        settings = {"examples": limit, "gradient_examples": None, "validated": False}
+        method = replace(self.method, **{key: to for key, to in settings.items() if hasattr(self.method, key)})
         started = time.perf_counter()
         found = fit_curvatures(problem, self.base, self.finetunes, method, self.split, self.seed)
         return _Trial(found.ledger.gradient_passes, time.perf_counter() - started, found)
@@ -155,6 +162,11 @@ def _matrices(posterior: Curvature) -> list[Tensor]:
     if isinstance(posterior, Product):
         return [matrix for part in posterior.parts.values() for matrix in _matrices(part)]
     return [posterior.precision] if isinstance(posterior, Dense | Subspace) else []
+
+
+def _used(counts: Mapping[str, int], limit: int | None) -> float:
+    """How many examples of a task are used, the mean over tasks."""
+    return sum(count if limit is None else min(count, limit) for count in counts.values()) / len(counts)
 
 
 def _count(batches: Sequence[Batch]) -> int:

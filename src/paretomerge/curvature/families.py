@@ -23,6 +23,9 @@ from paretomerge.errors import PosteriorError
 from paretomerge.posteriors import Curvature, Dense, Diagonal, Isotropic, Kronecker, Posterior, Product
 from paretomerge.types import Batch, Params
 
+LARGEST_DENSE = 20_000
+"""Parameters of a dense posterior, at most: 3 GB per matrix, of which a merge holds several."""
+
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
@@ -98,12 +101,23 @@ def fit_dense(task: TaskData, points: Sequence[Params], method: FitDense) -> Tas
     names = [name for name in trainable if re.search(method.parameters, name)]
     if not names:
         raise PosteriorError(f"no parameter matches {method.parameters!r}; the first is {trainable[0]!r}")
+    _require_small(sum(task.mean[name].numel() for name in names), method)
     found = [dense_gauss_newton(task.model, point, task.batches, names, method.examples) for point in points]
     curvature = torch.stack([each.curvature for each in found]).mean(0)
     dense = Dense({name: task.mean[name] for name in names}, curvature)
     rest = {name: task.mean[name] for name in trainable if name not in names}
     posterior: Posterior = Product({"dense": dense, "rest": Isotropic(rest)}) if rest else dense
     return TaskCurvature(posterior, found[0].loss, found[0].examples, sum(each.passes for each in found))
+
+
+def _require_small(size: int, method: FitDense) -> None:
+    """Refuse a matrix that would take the machine's memory, and with it whatever else runs there."""
+    if size > LARGEST_DENSE:
+        raise PosteriorError(
+            f"parameters={method.parameters!r} matches {size:,} parameters, whose dense curvature is a matrix "
+            f"of {8 * size**2 / 1e9:,.1f} GB; at most {LARGEST_DENSE:,} are taken. Name fewer, such as "
+            "parameters='^head', or fit a kronecker, low_rank or subspace posterior, which need no such matrix"
+        )
 
 
 FAMILIES: dict[type, Callable[[TaskData, Sequence[Params], Any], TaskCurvature]] = {

@@ -7,7 +7,7 @@ land); `fit_posterior` serves one checkpoint by itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,7 +21,7 @@ from paretomerge.curvature.pieces import Pieces, PieceStore
 from paretomerge.curvature.points import average, curvature_points, posterior_points
 from paretomerge.curvature.predictor import LossModel, parameters_of
 from paretomerge.curvature.subspaces import Progress, SubspaceFit, fit_at_finetunes, fit_centred
-from paretomerge.errors import PosteriorError
+from paretomerge.errors import DataError, PosteriorError
 from paretomerge.posteriors import Curvature, Expanded, Isotropic, Posterior, PredictedLoss, damp, share_bases
 from paretomerge.types import Batch, Ledger, Params, Problem, Split
 
@@ -35,7 +35,7 @@ class Curvatures:
         losses: task → the task's loss as its curvature sees it; empty for isotropic posteriors, which measure
             nothing.
         bare: task → posterior without damping.
-        ledger: gradient passes and seconds.
+        ledger: gradient passes, evaluations where centres are validated, and seconds.
     """
 
     method: FitMethod
@@ -71,7 +71,7 @@ def fit_curvatures(
         store: where finished pieces are kept and found, so that an interrupted fit goes on; of this fit alone.
 
     Raises:
-        DataError: a split without examples.
+        DataError: a split without examples; the validation split too, where centres are validated.
         AlignmentError: parameters that do not fit the model.
     """
     started = time.perf_counter()
@@ -82,11 +82,20 @@ def fit_curvatures(
     ready = {task: parameters_of(finetune, module) for task, finetune in finetunes.items()}
     fitted: dict[str, PredictedLoss] = {}
     bare: dict[str, Curvature] = {}
-    passes, pieces = 0, Pieces(store)
+    cost, pieces = Ledger(), Pieces(store)
     if isinstance(method, FitSubspace):
         batches = {task: problem.batches(task, split) for task in ready}
-        fit = SubspaceFit(model, batches, parameters_of(base, module), ready, method, progress, pieces)
-        fitted, passes = fit_centred(fit) if method.location == "centred" else fit_at_finetunes(fit)
+        fit = SubspaceFit(
+            model,
+            batches,
+            parameters_of(base, module),
+            ready,
+            method,
+            progress,
+            pieces,
+            _validation(problem, ready, method),
+        )
+        fitted, cost = fit_centred(fit) if method.location == "centred" else fit_at_finetunes(fit)
         bare = {task: loss.curvature for task, loss in fitted.items()}
     else:
         centre, places = average(ready), {}
@@ -98,14 +107,26 @@ def fit_curvatures(
             points = curvature_points(finetune, centre, method.location)
             found[task] = pieces.keep(task, TaskCurvature, partial(_fit_one, data, points, method))
             places[task] = points[0]
-            passes += found[task].passes
+            cost = cost + Ledger(gradient_passes=found[task].passes)
         bare = {task: each.posterior for task, each in found.items()}
         if isinstance(method, FitKronecker) and method.common_bases:
             bare = share_bases(bare)
         for task, each in found.items():
             fitted[task] = PredictedLoss.anchored(measured_part(bare[task]), places[task], each.loss, each.examples)
     seconds = time.perf_counter() - started + pieces.earlier
-    return Curvatures(method, bare, fitted, Ledger(gradient_passes=passes, seconds=seconds))
+    return Curvatures(method, bare, fitted, cost + Ledger(seconds=seconds))
+
+
+def _validation(problem: Problem, tasks: Iterable[str], method: FitSubspace) -> dict[str, Sequence[Batch]]:
+    """The validation examples of every task, where further centres are validated; asked for before any measurement."""
+    if not method.validated or method.centres == 1:
+        return {}
+    try:
+        return {task: problem.batches(task, "validation") for task in tasks}
+    except DataError as error:
+        raise DataError(
+            f"{error}. It is needed to decide whether centre 2 is kept; with validated=False or centres=1 it is not"
+        ) from error
 
 
 def isotropic_curvatures(finetunes: Mapping[str, Params], method: FitIsotropic) -> Curvatures:

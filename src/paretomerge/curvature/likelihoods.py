@@ -185,6 +185,11 @@ class TokenCategorical:
 def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """One index per row, `[B]`, on whatever device the generator lives."""
     shares = logits.softmax(-1).to(generator.device)
+    if not bool(shares.isfinite().all()):
+        raise DataError(
+            "the model's outputs are NaN or infinite, so no label can be drawn from it: the finetune diverged, or "
+            "overflowed in half precision; `paretomerge check` names the tensors"
+        )
     return torch.multinomial(shares, 1, generator=generator)[:, 0].to(logits.device)
 
 

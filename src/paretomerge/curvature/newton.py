@@ -19,6 +19,7 @@ from torch import Tensor
 from paretomerge.curvature.examples import take_examples
 from paretomerge.curvature.gradients import loss_gradient
 from paretomerge.curvature.predictor import LossModel, parameters_of
+from paretomerge.errors import PosteriorError
 from paretomerge.merging import MergedPrecision, collect_inputs
 from paretomerge.posteriors import Posterior, precision_product
 from paretomerge.types import Batch, Ledger, Params, Problem, Split, Weights
@@ -62,7 +63,7 @@ def newton_correct(
         halvings: how many times the step is halved before it is given up.
 
     Raises:
-        PosteriorError: a merged precision that is not positive definite.
+        PosteriorError: a merged precision that is not positive definite, or over parameters that the model lacks.
         WeightsError: weights that do not fit the posteriors.
         DataError: a split without examples.
     """
@@ -71,6 +72,7 @@ def newton_correct(
     module = problem.build()
     model = LossModel.of(module, problem.likelihood)
     start = parameters_of(merged, module)
+    _require_trained(posteriors, model)
     batches = {
         task: list(take_examples(problem.batches(task, split), examples)) for task, weight in alpha.items() if weight
     }
@@ -91,6 +93,16 @@ def newton_correct(
     ledger = Ledger(gradient_passes=passes, evaluations=evaluations, seconds=time.perf_counter() - started)
     params = {name: moved.get(name, tensor) for name, tensor in merged.items()}
     return NewtonCorrection(params, before, after, length, ledger)
+
+
+def _require_trained(posteriors: Mapping[str, Posterior], model: LossModel) -> None:
+    for task, posterior in posteriors.items():
+        for name, spec in posterior.specs.items():
+            if spec.is_mergeable and name not in model.trainable:
+                raise PosteriorError(
+                    f"the posterior of {task!r} covers {name!r}, which is no trained parameter of the problem's model: "
+                    "give the posteriors that the model was merged from"
+                )
 
 
 @dataclass(frozen=True, eq=False)

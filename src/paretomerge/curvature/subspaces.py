@@ -7,6 +7,7 @@ second time where the first merge landed serves them better.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from paretomerge.curvature.enrichment import descent_directions
 from paretomerge.curvature.gauss_newton import Expansion, expand_in_subspace
-from paretomerge.curvature.gradients import LossGradient, loss_gradient
+from paretomerge.curvature.gradients import LossGradient, loss_gradient, mean_loss
 from paretomerge.curvature.methods import FitSubspace
 from paretomerge.curvature.pieces import Pieces
 from paretomerge.curvature.predictor import LossModel
+from paretomerge.errors import PosteriorError
 from paretomerge.merging import merge_coordinates
 from paretomerge.posteriors import (
     Basis,
@@ -29,7 +31,7 @@ from paretomerge.posteriors import (
     gradient_basis,
     task_vector_basis,
 )
-from paretomerge.types import Batch, Params
+from paretomerge.types import Batch, Ledger, Params
 
 Progress = Callable[[str], None]
 
@@ -38,7 +40,8 @@ Progress = Callable[[str], None]
 class SubspaceFit:
     """What a subspace is fitted with: the model, the data of each task, the base and the finetunes.
 
-    What was measured goes through `pieces`, in the order of the measurements.
+    What was measured goes through `pieces`, in the order of the measurements. `validation` is needed where centres are
+    validated.
     """
 
     model: LossModel
@@ -48,6 +51,7 @@ class SubspaceFit:
     method: FitSubspace
     progress: Progress
     pieces: Pieces = field(default_factory=Pieces)
+    validation: Mapping[str, Sequence[Batch]] = field(default_factory=dict)
 
     @property
     def origin(self) -> dict[str, Tensor]:
@@ -66,45 +70,87 @@ class SubspaceFit:
         return self.pieces.keep(f"expansion of {task}", Expansion, measure)
 
     def slope(self, task: str, at: Params) -> LossGradient:
-        """The gradient of one task over all its examples."""
+        """The gradient of one task."""
         self.progress(f"gradient of {task}")
-        measure = partial(loss_gradient, self.model, at, self.batches[task])
+        measure = partial(loss_gradient, self.model, at, self.batches[task], self.method.gradient_examples)
         return self.pieces.keep(f"gradient of {task}", LossGradient, measure)
 
+    def validation_loss(self, at: Params) -> float:
+        """The mean over tasks of the mean loss on validation data."""
+        losses = [mean_loss(self.model, at, self.validation[task])[0] for task in self.finetunes]
+        return sum(losses) / len(losses)
 
-def fit_at_finetunes(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:
-    """Laplace at each finetune: curvature only, the finetune is taken for the minimum; and the gradient passes."""
+
+def fit_at_finetunes(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], Ledger]:
+    """Laplace at each finetune: curvature only, the finetune is taken for the minimum; and its cost."""
     basis, passes = fit.task_vectors(), 0
     fitted: dict[str, PredictedLoss] = {}
     for task, finetune in fit.finetunes.items():
         expansion = fit.expand(task, {**fit.base, **finetune}, basis)
         passes += expansion.passes
         fitted[task] = subspace_loss(fit.origin, basis, expansion, basis.corner(task))
-    return fitted, passes
+    return fitted, Ledger(gradient_passes=passes)
 
 
-def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], int]:
-    """Every task expanded at the average, then where the equal-weights merge landed, and so on; gradient passes."""
-    task_vectors = basis = fit.task_vectors()
-    passes = 0
+def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], Ledger]:
+    """Every task expanded at the average, then where the equal-weights merge landed, and so on; and its cost.
+
+    A further expansion is kept only if the merge it leads to is better on validation data than the one before.
+    """
+    basis, cost = fit.task_vectors(), Ledger()
     place = torch.stack([basis.corner(task) for task in fit.finetunes]).mean(0)
     fitted: dict[str, PredictedLoss] = {}
-    for _ in range(fit.method.centres):
-        if fitted:
+    best = math.inf
+    for number in range(fit.method.centres):
+        if number:
             place = equal_weights_merge(fitted, fit.method.damping)
-        centre = {**fit.base, **basis.point(fit.origin, place)}
-        slopes = {task: fit.slope(task, centre) for task in fit.finetunes}
-        if fit.method.enrich != "none":
-            found = gradient_basis(descent_directions(slopes, fit.method.enrich), task_vectors, fit.method.groups)
-            basis = basis + found
-            place = torch.cat([place, torch.zeros(len(found), dtype=torch.float64)])
-        basis = Basis(basis.directions, basis.labels, shares(basis, place, tuple(fit.finetunes)))
-        for task in fit.finetunes:
-            expansion = fit.expand(task, centre, basis)
-            passes += expansion.passes + slopes[task].examples
-            gradient = basis.project_gradient(slopes[task].gradient)
-            fitted[task] = subspace_loss(fit.origin, basis, expansion, place, gradient)
+        found, passes = expand_all(fit, basis, place)
+        cost = cost + Ledger(gradient_passes=passes)
+        if fit.method.validated and fit.method.centres > 1:
+            loss, evaluations = merged_loss(fit, found)
+            cost = cost + Ledger(evaluations=evaluations)
+            if number and not loss < best:
+                fit.progress(f"centre {number + 1} is left out: validation loss {loss:.4g}, {best:.4g} before")
+                break
+            best = loss
+        fitted, basis = found, subspace_of(found).basis
+    return fitted, cost
+
+
+def merged_loss(fit: SubspaceFit, found: Mapping[str, PredictedLoss]) -> tuple[float, int]:
+    """The validation loss of the merge with equal weights, infinite where there is none; and the evaluations.
+
+    Few examples may lead so far away that nothing has any curvature there, and the merge no solution.
+    """
+    try:
+        landed = equal_weights_merge(found, fit.method.damping)
+    except PosteriorError:
+        return math.inf, 0
+    return fit.validation_loss({**fit.base, **subspace_of(found).at(landed)}), 1
+
+
+def expand_all(fit: SubspaceFit, basis: Basis, place: Tensor) -> tuple[dict[str, PredictedLoss], int]:
+    """Every task's loss around one place `[D]`, in a basis that has grown by the gradients there; gradient passes."""
+    centre = {**fit.base, **basis.point(fit.origin, place)}
+    slopes = {task: fit.slope(task, centre) for task in fit.finetunes}
+    if fit.method.enrich != "none":
+        found = gradient_basis(descent_directions(slopes, fit.method.enrich), fit.task_vectors(), fit.method.groups)
+        basis = basis + found
+        place = torch.cat([place, torch.zeros(len(found), dtype=torch.float64)])
+    basis = Basis(basis.directions, basis.labels, shares(basis, place, tuple(fit.finetunes)))
+    fitted, passes = {}, 0
+    for task, slope in slopes.items():
+        expansion = fit.expand(task, centre, basis)
+        passes += expansion.passes + slope.examples
+        fitted[task] = subspace_loss(fit.origin, basis, expansion, place, basis.project_gradient(slope.gradient))
     return fitted, passes
+
+
+def subspace_of(fitted: Mapping[str, PredictedLoss]) -> Subspace:
+    """The curvature of the first task: origin and basis are those of all."""
+    first = next(iter(fitted.values())).curvature
+    assert isinstance(first, Subspace)
+    return first
 
 
 def shares(basis: Basis, place: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """`J V`: how the outputs of a batch move along each direction of a basis, in forward or in reverse mode.
 
     forward   one Jacobian-vector product per direction, for the whole batch at once
-    reverse   the Jacobian of each example, one backward pass per output, then a product with all directions
+    reverse   one backward pass per output; what goes into each layer and comes back gives every example's gradient,
+              and a product with all directions (`layers/`)
 
 Forward wins for few directions, reverse for few outputs: a classifier of two classes and a hundred directions is
 twenty times cheaper in reverse. Both give the same numbers.
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from paretomerge.curvature.per_example import map_inputs, per_example
+from paretomerge.curvature.layers import backward_passes
 from paretomerge.curvature.predictor import LossModel
 from paretomerge.posteriors import Basis
 from paretomerge.types import Params
@@ -24,8 +25,8 @@ from paretomerge.types import Params
 TangentMode = Literal["auto", "forward", "reverse"]
 
 DIRECTIONS_PER_PASS = 16
-JACOBIAN_ELEMENTS = 2**27
-"""Largest Jacobian held at once, in numbers."""
+EXAMPLES_AT_ONCE = 32
+"""Where parameters are in no layer, and examples are differentiated one by one."""
 
 
 def output_tangents(
@@ -75,23 +76,20 @@ def _plan_passes(basis: Basis) -> list[list[int]]:
 
 
 def _reverse(model: LossModel, params: Params, basis: Basis, inputs: Any, targets: Tensor, outputs: Tensor) -> Tensor:
-    touched = basis.tensors()
-    leaves = {name: params[name] for name in touched}
-    fixed = {name: tensor for name, tensor in params.items() if name not in leaves}
-
-    def outputs_of_one(leaves: dict[str, Tensor], inputs: Any, target: Tensor) -> Tensor:
-        return model.predict({**fixed, **leaves}, map_inputs(inputs, lambda value: value[None]))[0]
-
-    differentiate = per_example(torch.func.jacrev(outputs_of_one))
-    size = outputs[0].numel() * sum(leaf.numel() for leaf in leaves.values())
-    chunk = max(1, JACOBIAN_ELEMENTS // size)
-    tangents = outputs.new_zeros(len(basis), *outputs.shape)
-    for start in range(0, len(targets), chunk):
-        part = slice(start, start + chunk)
-        with torch.enable_grad():
-            jacobian = differentiate(leaves, map_inputs(inputs, lambda value, part=part: value[part]), targets[part])
-        for name, used in touched.items():
-            stacked = torch.stack([basis.directions[d][name].reshape(-1) for d in used]).to(outputs.dtype)
-            flat = jacobian[name].detach().reshape(*outputs[part].shape, stacked.shape[1])
-            tangents[torch.tensor(used), part] += (flat @ stacked.T).movedim(-1, 0)  # [used, B, C]
-    return tangents
+    directions = {
+        name: (
+            torch.tensor(used, device=params[name].device),
+            torch.stack([basis.directions[d][name].to(params[name].device) for d in used]),
+        )
+        for name, used in basis.tensors().items()
+    }
+    places = outputs[0].numel()
+    tangents = outputs.new_zeros(len(basis), len(targets), places)
+    start = 0
+    generator = torch.Generator()  # nothing is sampled
+    passes = backward_passes(model, params, [(inputs, targets)], "outputs", None, generator, EXAMPLES_AT_ONCE)
+    for number, signals in enumerate(passes):
+        place = number % places
+        signals.along(directions, tangents[:, start : start + signals.examples, place])
+        start += signals.examples if place == places - 1 else 0
+    return tangents.reshape(len(basis), *outputs.shape)

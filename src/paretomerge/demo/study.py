@@ -148,7 +148,6 @@ def recipe_of(folders: Mapping[str, Path], seed: int) -> Recipe:
             "posterior": {
                 "family": fit.fit.family,
                 "settings": asdict(fit.fit),
-                "dampings": list(fit.strengths),
             },
             "front": {"evaluations": 15, "divisions": 12, "split": "validation"},
             "training": asdict(FINETUNING),

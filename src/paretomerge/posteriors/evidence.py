@@ -23,13 +23,14 @@ from torch import Tensor
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import Elementwise, Matrix, Posterior, cholesky
 from paretomerge.posteriors.damping import relative_strength
+from paretomerge.posteriors.expanded import Curvature, Expanded
 from paretomerge.posteriors.product import Product
 from paretomerge.posteriors.subspace import Subspace
 
 FAMILIES = ("diagonal", "dense", "subspace")
 
 
-def evidence(curvatures: Mapping[str, Posterior], relative: float, examples: int) -> float:
+def evidence(curvatures: Mapping[str, Curvature], relative: float, examples: int) -> float:
     """`log Z` of the merge with equal weights under the damping `relative`, up to a constant; nats.
 
     Args:
@@ -55,7 +56,7 @@ def evidence(curvatures: Mapping[str, Posterior], relative: float, examples: int
     return total
 
 
-def choose_by_evidence(curvatures: Mapping[str, Posterior], examples: int, candidates: Sequence[float]) -> float:
+def choose_by_evidence(curvatures: Mapping[str, Curvature], examples: int, candidates: Sequence[float]) -> float:
     """The candidate with the largest evidence; the larger one of equals.
 
     Raises:
@@ -66,20 +67,19 @@ def choose_by_evidence(curvatures: Mapping[str, Posterior], examples: int, candi
     return max(sorted(candidates, reverse=True), key=lambda relative: evidence(curvatures, relative, examples))
 
 
-def _measured(curvatures: Mapping[str, Posterior]) -> dict[str, Posterior]:
+def _measured(curvatures: Mapping[str, Curvature]) -> dict[str, Posterior]:
     """The measured part of products; families without a closed form are refused."""
-    measured = {
-        task: given.parts["dense"] if isinstance(given, Product) and "dense" in given.parts else given
-        for task, given in curvatures.items()
-    }
-    if not measured:
+    if not curvatures:
         raise PosteriorError("no curvature to choose a damping for: give at least one task")
-    for task, posterior in measured.items():
-        if posterior.family not in FAMILIES:
+    measured: dict[str, Posterior] = {}
+    for task, given in curvatures.items():
+        part = given.parts["dense"] if isinstance(given, Product) and "dense" in given.parts else given
+        if isinstance(part, Expanded) or part.family not in FAMILIES:
             raise PosteriorError(
-                f"the posterior of {task!r} is of the family {posterior.family!r}, for which no closed form of the "
+                f"the posterior of {task!r} is of the family {part.family!r}, for which no closed form of the "
                 f"evidence is known (it is for {', '.join(FAMILIES)}): choose the damping on validation data"
             )
+        measured[task] = part
     return measured
 
 

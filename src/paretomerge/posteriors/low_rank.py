@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -73,7 +74,7 @@ class LowRank:
     def _lazy(self) -> bool:
         return hasattr(self.diagonal, "spec")
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """`R`."""
         first = next(iter(self.names()), None)
@@ -93,7 +94,7 @@ class LowRank:
             factors.reshape(self.rank, diagonal.numel()).to(torch.float64),
         )
 
-    @property
+    @cached_property
     def specs(self) -> Mapping[str, TensorSpec]:
         """Shapes and dtypes of the parameters."""
         return {name: spec_of(self.mean, name) for name in self.mean}
@@ -108,6 +109,10 @@ class LowRank:
 
     def names(self, block: str = "all") -> tuple[str, ...]:
         """All floating-point tensors."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self.specs.items() if spec.is_mergeable)
 
     def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:

@@ -5,9 +5,10 @@ Unknown keys are refused, with the nearest known one named. Paths are relative t
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Section(BaseModel):
@@ -38,16 +39,40 @@ class PosteriorSection(_Section):
     `files: {task: FILE}` names a posterior for every task, fitted elsewhere: then nothing is measured, and family and
     split are those of the files.
 
-    `damping: validation` tries the values of `dampings` and keeps the one with the lowest validation loss of the
-    merged models, `Σ α_t l_t` averaged over a coarse grid of weightings.
+    Without `damping` it is the family's own, which is what measurement says is best (docs/how-to-choose.md). `damping:
+    validation` tries the values of `dampings` and keeps the one with the lowest validation loss of the merged models,
+    `Σ α_t l_t` averaged over a coarse grid of weightings; `damping: evidence` the one with the largest marginal
+    likelihood, at no evaluation.
     """
 
     family: str = "subspace"
     settings: dict[str, Any] = Field(default_factory=dict)
     split: Literal["training", "validation"] = "training"
     files: dict[str, str] = Field(default_factory=dict)
-    damping: Literal["validation"] | float | None = "validation"
+    damping: Literal["validation", "evidence"] | float | None = None
     dampings: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+
+    @field_validator("damping", mode="before")
+    @classmethod
+    def _damping(cls, value: Any) -> Any:
+        """A number that can be added, or a word; a message of one part instead of one per type."""
+        if value in (None, "validation", "evidence"):
+            return value
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not 0 <= number < math.inf:
+            raise ValueError(f"must be a number of at least 0, 'validation' or 'evidence', got {value!r}")
+        return number
+
+    @field_validator("dampings")
+    @classmethod
+    def _dampings(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        """Numbers that can be added."""
+        if not values or not all(0 <= value < math.inf for value in values):
+            raise ValueError(f"must be one or more numbers of at least 0, got {list(values)}")
+        return values
 
 
 class RuleSection(_Section):

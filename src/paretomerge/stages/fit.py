@@ -15,11 +15,13 @@ from paretomerge.curvature import (
     FitCost,
     FitIsotropic,
     FitMethod,
+    FitSubspace,
     estimate_cost,
     fit_curvatures,
     isotropic_curvatures,
 )
 from paretomerge.merging import TaskArithmetic
+from paretomerge.posteriors import choose_by_evidence
 from paretomerge.recipes import method
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.fit_files import load_curvatures, save_curvatures
@@ -117,7 +119,7 @@ def _preview(study: Study, given: Curvatures | None) -> PreviewMethod:
         strengths: tuple[float, ...] = (rule.scale,)  # a recipe's scale is a setting of its rule
     elif fit.family == FitIsotropic.family or (isinstance(fit, FitGiven) and fit.damped):
         strengths = (0.0,)
-    elif section.damping == "validation":
+    elif section.damping in ("validation", "evidence"):
         strengths = section.dampings
     else:
         strengths = (fit.damping if section.damping is None else float(section.damping),)
@@ -142,7 +144,10 @@ def _data_digest(study: Study, preview: PreviewMethod) -> str | None:
     if isinstance(preview.fit, FitIsotropic | FitGiven):
         return None
     study.require_problem(f"a {preview.fit.family} posterior")
-    return study.problem_digest(preview.split)
+    digest = study.problem_digest(preview.split)
+    if isinstance(preview.fit, FitSubspace) and preview.fit.validated and preview.fit.centres > 1:
+        digest += study.problem_digest("validation")
+    return digest
 
 
 def _in_memory(study: Study) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
@@ -179,13 +184,18 @@ def _damping(
 ) -> float:
     if len(preview.strengths) == 1:
         return preview.strengths[0]
-    choice_key = evaluation_key(curvature=key, rule=repr(preview.rule), strengths=list(preview.strengths))
+    how = study.recipe.posterior.damping
+    choice_key = evaluation_key(curvature=key, rule=repr(preview.rule), strengths=list(preview.strengths), how=how)
     fact = journal.fact("damping")
     if fact and fact["key"] == choice_key:
         return float(fact["value"])
-    problem = study.require_problem("choosing the damping on validation data")
+    problem = study.require_problem(f"choosing the damping by {how}")
     started = time.perf_counter()
-    damping, evaluations = choose_strength(problem, study.base, study.finetunes, preview, curvatures, progress)
+    if how == "evidence":
+        counts = (len(targets) for task in study.tasks for _, targets in problem.batches(task, preview.split))
+        damping, evaluations = choose_by_evidence(curvatures.bare, sum(counts), preview.strengths), 0
+    else:
+        damping, evaluations = choose_strength(problem, study.base, study.finetunes, preview, curvatures, progress)
     journal.charge("damping", Ledger(evaluations=evaluations, seconds=time.perf_counter() - started))
     journal.note("damping", {"key": choice_key, "value": damping, "candidates": list(preview.strengths)})
     return damping

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,12 @@ def fit_optimizer(
         MissingExtraError: transformers is not installed.
         StorageError: the disk refused.
     """
+    folder = Path(checkpoint)
+    _require_whole(folder)
+    state = optimizer or _state_of(folder)
     opened = open_checkpoint(base)
     finetune = open_checkpoint(checkpoint)
-    found = optimizer_posterior(optimizer or checkpoint, _build(Path(checkpoint)), batch_size=batch_size)
+    found = optimizer_posterior(state, _build(folder), batch_size=batch_size)
     posterior = Diagonal(_mean(finetune, found), found.precision)
     said = Provenance(
         "adam",
@@ -66,25 +71,56 @@ def fit_optimizer(
     return describe_posterior(save_posterior(out, posterior, said))
 
 
+def _require_whole(folder: Path) -> None:
+    if (folder / "adapter_config.json").is_file():
+        raise CheckpointError(
+            f"{folder} is an adapter: load it as it was trained and call optimizer_posterior in Python, or train with "
+            "PosteriorCallback('adam')"
+        )
+
+
+def _state_of(folder: Path) -> Path:
+    """Where the finetune's `optimizer.pt` lies; a Trainer writes it into its checkpoints, not beside the final model.
+
+    Raises:
+        CheckpointError: a folder without one.
+    """
+    if folder.is_dir() and not (folder / "optimizer.pt").is_file():
+        deeper = sorted(folder.glob("checkpoint-*/optimizer.pt"), key=lambda path: path.stat().st_mtime)
+        if deeper:
+            raise CheckpointError(
+                f"{folder} has no optimizer.pt, but {deeper[-1].parent} has one: give --checkpoint {deeper[-1].parent}"
+            )
+    return folder
+
+
 def _build(folder: Path) -> Any:
     """The finetune as a module, for the names and the order of its parameters."""
     try:
         import transformers
     except ImportError as error:
         raise MissingExtraError.of("transformers", "hf") from error
-    if (folder / "adapter_config.json").is_file():
-        raise CheckpointError(
-            f"{folder} is an adapter: load it as it was trained and call optimizer_posterior, or train with "
-            "PosteriorCallback('adam')"
-        )
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         model_class = getattr(transformers, (config.architectures or [""])[0], None)
         if model_class is None:
             raise ValueError(f"its config.json names no model class of transformers, but {config.architectures}")
-        return model_class.from_pretrained(folder, local_files_only=True)
+        with _without_bars(transformers.utils.logging):
+            return model_class.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be loaded by transformers: {error}") from error
+
+
+@contextmanager
+def _without_bars(logging: Any) -> Iterator[None]:
+    """Without the progress bar that transformers shows for every model it loads."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _mean(finetune: Checkpoint, found: Diagonal) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class FitGiven:
     family: str
     digests: tuple[str, ...]
     damped: bool = False
-    damping: float = 0.0
+    damping: float = 0.1
 
 
 def given_curvatures(study: Study, progress: Callable[[str], None]) -> Curvatures:

@@ -12,7 +12,7 @@ from typing import Any
 
 from paretomerge.checkpoints import Repairs, Source
 from paretomerge.errors import InputError
-from paretomerge.merging import BlockValues, MergeRule, PosteriorMerge
+from paretomerge.merging import BlockValues, ByPattern, FisherWeighted, MergeRule, MixtureMerge, PosteriorMerge
 from paretomerge.stages.merge_inputs import MergeOptions, PreparedMerge, prepare_merge
 from paretomerge.stages.streaming import Advance, stream_merge
 from paretomerge.types import PatternWeights, require_tasks
@@ -30,6 +30,7 @@ class MergeSummary:
     seconds: float
     warnings: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    damping: float | None = None
 
 
 def merge_checkpoints(
@@ -67,6 +68,7 @@ def merge_checkpoints(
         StorageError: the disk refused; nothing half-written is left.
     """
     started = time.perf_counter()
+    _require_use_of_damping(rule, options)
     many = [weights] if isinstance(weights, Mapping) else list(weights)
     drops = getattr(rule, "drops_at_random", False)
     prepared = prepare_merge(base, tasks, options, repairs, drops_at_random=drops)
@@ -101,7 +103,8 @@ def write_merged(
                 writer.add_file(f"private/{task}.safetensors", own)
         prepared.require_unchanged()
         for writer, note in zip(writers, notes, strict=True):
-            writer.commit({**prepared.manifest(rule), **{key: value for key, value in note.items() if value}})
+            said = {key: value for key, value in note.items() if value}
+            writer.commit({**prepared.manifest(rule), **options.changes, **said})
     return MergeSummary(
         tuple(str(path) for path in outs),
         len(prepared.specs),
@@ -111,7 +114,17 @@ def write_merged(
         time.perf_counter() - started,
         (*remarks, *(str(finding) for finding in prepared.warnings)),
         prepared.inputs.tally.counts,
+        options.damping,
     )
+
+
+def _require_use_of_damping(rule: MergeRule, options: MergeOptions) -> None:
+    """Damping changes precisions: a rule that merges means alone would silently leave it out."""
+    if options.damping is not None and not isinstance(rule, PosteriorMerge | FisherWeighted | MixtureMerge | ByPattern):
+        raise InputError(
+            f"{type(rule).__name__} merges the means of posteriors and no precisions, which damping is added to: leave "
+            "the damping out, or take the rule posterior, fisher or mixture"
+        )
 
 
 def batch_of(

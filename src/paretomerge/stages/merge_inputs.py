@@ -82,6 +82,12 @@ class MergeOptions:
             raise InputError(f"the damping must be at least 0, got {self.damping}")
         require_device(self.device)
 
+    @property
+    def changes(self) -> dict[str, object]:
+        """What else the written values depend on, for the manifest: the damping and dtypes that were asked for."""
+        asked = {"damping": self.damping, "dtype": self.dtype, "accumulate": self.accumulate}
+        return {name: value for name, value in asked.items() if value is not None}
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedMerge:
@@ -153,7 +159,7 @@ def prepare_merge(
     if posteriors and repairs != Repairs():
         raise InputError("posterior files cannot be renamed or cut: repair the checkpoints and fit again")
     repaired = apply_repairs(opened, finetunes, repairs) if finetunes else Repaired(opened, {}, {})
-    warnings = require_agreement(given, opened, digest_base=options.check != "names")
+    warnings = require_agreement(given, opened, options.check != "names", "; --check names merges without comparing")
     members: dict[str, Posterior | Params] = dict(posteriors)
     if finetunes:
         levels: dict[Check, CheckValues] = {"names": False, "sample": "sample", "full": True}

@@ -55,6 +55,7 @@ class PosteriorSummary:
         nbytes: of the file.
         precision: its range; `None` where values were not read.
         provenance: where the precision comes from; `None` where the file does not say.
+        parts: families of the parts of a product, or of the components of a mixture.
     """
 
     task: str
@@ -66,6 +67,15 @@ class PosteriorSummary:
     nbytes: int
     precision: PrecisionRange | None
     provenance: Provenance | None
+    parts: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The family in words: `kronecker + diagonal` for a product, `mixture of 3 diagonal`."""
+        if not self.parts:
+            return self.family
+        own = list(dict.fromkeys(self.parts))
+        return f"mixture of {len(self.parts)} {own[0]}" if self.family == "mixture" else " + ".join(own)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -135,7 +145,14 @@ def _summary(file: PosteriorFile, values: bool) -> PosteriorSummary:
         Path(file.path).stat().st_size,
         _range_of(_plain(file.posterior)) if values else None,
         file.provenance,
+        _parts(_plain(file.posterior)),
     )
+
+
+def _parts(posterior: Posterior) -> tuple[str, ...]:
+    if isinstance(posterior, Mixture):
+        return tuple(component.family for component in posterior.components)
+    return tuple(part.family for part in posterior.parts.values()) if isinstance(posterior, Product) else ()
 
 
 def _plain(found: Curvature) -> Posterior:

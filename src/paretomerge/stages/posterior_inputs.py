@@ -72,7 +72,7 @@ def _damped(files: tuple[PosteriorFile, ...], damping: float) -> dict[str, Poste
 
 
 def require_agreement(
-    files: tuple[PosteriorFile, ...], base: Checkpoint, digest_base: bool = True
+    files: tuple[PosteriorFile, ...], base: Checkpoint, digest_base: bool = True, way_out: str = ""
 ) -> tuple[Finding, ...]:
     """Check that posteriors were fitted on this base and can be added up; returns what is worth a look.
 
@@ -80,6 +80,7 @@ def require_agreement(
         files: from `open_posteriors`.
         base: the base model.
         digest_base: whether the base's digest is compared with the one each file names: reads all of the base once.
+        way_out: what the message about another base ends with: how to merge nevertheless.
 
     Raises:
         AlignmentError: another base, or tensors that the base lacks or has in another shape.
@@ -93,7 +94,7 @@ def require_agreement(
         _require_same_base(told[0], file)
         _require_same_units(told[0], file)
     if digest_base:
-        _require_base(told, base)
+        _require_base(told, base, way_out)
     return (*_unknown(files), *_differing(told))
 
 
@@ -101,13 +102,14 @@ def _require_fits_base(file: PosteriorFile, base: Checkpoint) -> None:
     for name, spec in file.posterior.specs.items():
         if name not in base:
             raise AlignmentError(
-                f"{file.path}: the posterior of {file.task!r} covers {name!r}, which the base {_named(base)} does not "
-                "have: it was fitted on another model, or over an adapter's matrices (merge those in Python)"
+                f"{file.path}: the posterior of {file.task!r} covers {name!r}, which the base {_named(base)!r} does "
+                "not have: it was fitted on another model, or over an adapter's matrices (merge those in Python: "
+                "docs/trainer.md, Adapters)"
             )
         if tuple(spec_of(base, name).shape) != tuple(spec.shape):
             raise AlignmentError(
                 f"{file.path}: {name!r} has shape {list(spec.shape)} in the posterior of {file.task!r} and "
-                f"{list(spec_of(base, name).shape)} in the base {_named(base)}: another model, or another vocabulary"
+                f"{list(spec_of(base, name).shape)} in the base {_named(base)!r}: another model, or another vocabulary"
             )
 
 
@@ -149,7 +151,7 @@ def _require_same_units(first: PosteriorFile, other: PosteriorFile) -> None:
         )
 
 
-def _require_base(told: list[PosteriorFile], base: Checkpoint) -> None:
+def _require_base(told: list[PosteriorFile], base: Checkpoint, way_out: str) -> None:
     named = [file for file in told if file.provenance is not None and file.provenance.base]
     if not named:
         return
@@ -158,8 +160,7 @@ def _require_base(told: list[PosteriorFile], base: Checkpoint) -> None:
     if first.provenance.base != base.digest:
         raise AlignmentError(
             f"{first.path}: the posterior of {first.task!r} was fitted on the base {_expected(first.provenance)}, and "
-            f"{_named(base)} has the digest {base.digest[:SHOWN]}…: give the base it was fitted on. --check names "
-            "merges without this comparison"
+            f"{_named(base)} has the digest {base.digest[:SHOWN]}…: give the base it was fitted on{way_out}"
         )
 
 
@@ -168,7 +169,12 @@ def _unknown(files: tuple[PosteriorFile, ...]) -> list[Finding]:
     if not silent:
         return []
     more = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
-    return [_warning(f"{silent[0].path}{more}: the base it was fitted on is not named there, so nothing was compared")]
+    return [
+        _warning(
+            f"{silent[0].path}{more}: the base it was fitted on is not named there, so nothing was compared; "
+            "PosteriorCallback(..., base=DIR) names it"
+        )
+    ]
 
 
 def _differing(told: list[PosteriorFile]) -> list[Finding]:

@@ -87,6 +87,12 @@ def fit_surrogate(scores: Scores, surrogate: Surrogate) -> FittedSurrogate:
                 f"{objective.name}: {len(values)} scores determine {rank} of {features.shape[1]} coefficients; "
                 "the rest is the prior"
             )
+        elif quality[-1] < 0:
+            warnings.append(
+                f"{objective.name}: each of {len(values)} scores is predicted from the others worse than by their mean "
+                f"(leave-one-out R² {quality[-1]:.2f}): evaluate more weightings, or take another surrogate or "
+                "posterior"
+            )
     return FittedSurrogate(
         surrogate, scores.tasks, scores.objectives, tuple(regressions), scores, np.array(quality), tuple(warnings)
     )

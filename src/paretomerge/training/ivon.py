@@ -13,7 +13,6 @@ Effective for Large Deep Networks (arXiv 2402.17641), Algorithm 1. Written from 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +24,15 @@ from torch.optim import Optimizer
 from paretomerge.errors import RecipeError, TrainingError
 from paretomerge.posteriors import Diagonal
 from paretomerge.training.ivon_settings import require_group
-from paretomerge.training.ivon_step import PriorMean, counted_generator, draw_noise, first_state, take_step
+from paretomerge.training.ivon_step import (
+    PriorMean,
+    counted_generator,
+    draw_noise,
+    first_state,
+    require_finite,
+    require_learned,
+    take_step,
+)
 from paretomerge.types import compute_dtype
 
 
@@ -172,7 +179,7 @@ class Ivon(Optimizer):
             )
         gathered, shares = self._gathered, self._shares
         self._gathered, self._shares = {}, []
-        self._require_finite(gathered)
+        require_finite(gathered, self.state, self.param_groups[0])
         scale = 1 / len(shares) if shares[0] is None else 1.0
         with torch.no_grad():
             for group in self.param_groups:
@@ -192,20 +199,24 @@ class Ivon(Optimizer):
         `h` lies above the curvature: in equilibrium the quadratic term adds `½(1-β2) Var(ĥ)/(h+δ)`, which for batches
         of `B` examples is about `½(1-β2) ess/B` times the empirical Fisher matrix. Where that factor is above 1 (short
         runs, cold posteriors), `h` is mostly an average of squared gradients: of the right shape, but too large.
-        Tasks that are merged should therefore share `ess`, `β2` and `B`.
+        Tasks that are merged should therefore share `ess`, `β2` and `B`. A warning says where most of `h` is still
+        `hess_init`.
 
         Args:
             named_parameters: what the posterior is over, such as `model.named_parameters()`, or
                 `model.state_dict(keep_vars=True).items()` to have buffers and tied names too.
 
         Raises:
-            TrainingError: inside `sampled_params`.
+            TrainingError: inside `sampled_params`, or the optimizer took no step on any of these parameters.
             PosteriorError: parameters or curvature are not finite.
         """
         if self._displacements is not None:
             raise TrainingError("inside `sampled_params` the parameters are no mean: leave it first")
         mean, precision = {}, {}
-        for name, parameter in named_parameters:
+        named = list(named_parameters)
+        steps = max((int(self.state.get(parameter, {}).get("step", 0)) for _, parameter in named), default=0)
+        require_learned(steps, max(group["betas"][1] for group in self.param_groups))
+        for name, parameter in named:
             mean[name] = parameter.detach().clone()
             if parameter.is_floating_point():
                 state = self.state.get(parameter, {})
@@ -281,17 +292,3 @@ class Ivon(Optimizer):
                 "there is a gradient that was not taken inside `sampled_params`: IVON learns from gradients at sampled "
                 "parameters only. Move the backward pass inside, or call zero_grad() if it belongs to something else"
             )
-
-    def _require_finite(self, gathered: dict[Tensor, tuple[Tensor, Tensor]]) -> None:
-        flags = [product.isfinite().all() for _, product in gathered.values()]
-        finite = torch.stack([flag.to(flags[0].device) for flag in flags])
-        if finite.all():
-            return
-        group = self.param_groups[0]
-        lowest = min(float(self.state[parameter]["hessian"].min()) for parameter in gathered)
-        noise = 1 / math.sqrt(group["ess"] * (lowest + group["weight_decay"]))
-        raise TrainingError(
-            f"{int((~finite).sum())} of {len(finite)} parameter tensors have NaN or infinite gradients. Likely causes: "
-            f"too much noise for the model (its standard deviation is up to {noise:.3g}: raise hess_init or ess), too "
-            f"high a learning rate ({group['lr']:.3g}: lower it or set clip_radius), or an overflow in float16"
-        )

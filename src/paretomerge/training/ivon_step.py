@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import warnings
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from paretomerge.errors import RecipeError
+from paretomerge.errors import RecipeError, TrainingError
 from paretomerge.types import Params, compute_dtype
 
 PriorMean = Literal["start", "zero"] | Params
+
+STALE = 0.5
+"""Share of `hess_init` in the learned curvature above which a posterior of it says little."""
 
 
 def first_state(parameter: Tensor, group: dict[str, Any], prior_mean: PriorMean) -> dict[str, Any]:
@@ -86,3 +92,36 @@ def _named_prior(parameter: Tensor, group: dict[str, Any], prior_mean: PriorMean
     if given.shape != parameter.shape:
         raise RecipeError(f"the prior mean of {name!r} has shape {list(given.shape)}, not {list(parameter.shape)}")
     return given.detach().to(parameter.device, compute_dtype([parameter.dtype]), copy=True)
+
+
+def require_finite(
+    gathered: Mapping[Tensor, tuple[Tensor, Tensor]], states: Mapping[Tensor, Any], group: Mapping[str, Any]
+) -> None:
+    """Raise `TrainingError` for gradients that are not finite, with what probably made them so."""
+    flags = [product.isfinite().all() for _, product in gathered.values()]
+    finite = torch.stack([flag.to(flags[0].device) for flag in flags])
+    if finite.all():
+        return
+    lowest = min(float(states[parameter]["hessian"].min()) for parameter in gathered)
+    noise = 1 / math.sqrt(group["ess"] * (lowest + group["weight_decay"]))
+    raise TrainingError(
+        f"{int((~finite).sum())} of {len(finite)} parameter tensors have NaN or infinite gradients. Likely causes: "
+        f"too much noise for the model (its standard deviation is up to {noise:.3g}: raise hess_init or ess), too "
+        f"high a learning rate ({group['lr']:.3g}: lower it or set clip_radius), or an overflow in float16"
+    )
+
+
+def require_learned(steps: int, beta2: float) -> None:
+    """Raise `TrainingError` where no step was taken; warn where most of the curvature is what it was at the start."""
+    if not steps:
+        raise TrainingError(
+            "IVON took no step on any of these parameters, so it learned no curvature of them: train first, and give "
+            "the parameters of the model that this optimizer trained"
+        )
+    if beta2**steps > STALE:
+        warnings.warn(
+            f"{beta2**steps:.0%} of IVON's curvature is still hess_init after {steps} steps: betas[1]={beta2:g} "
+            f"averages over about {1 / (1 - beta2):,.0f} steps. Take 1 - 4/steps, here {max(0.0, 1 - 4 / steps):.4g}, "
+            "which leaves 2 % of it",
+            stacklevel=3,
+        )

@@ -124,8 +124,13 @@ def test_a_truncated_missing_or_other_file_is_explained(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="truncated"):
         load_posterior(path)
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match=r"no such file \(did you mean 'p\.safetensors'\?\)"):
         load_posterior(tmp_path / "q.safetensors")
+    with pytest.raises(CheckpointError, match=r"a folder, not the file of a posterior$"):
+        load_posterior(tmp_path)
+    path.rename(tmp_path / "posterior.safetensors")
+    with pytest.raises(CheckpointError, match=r"a folder, not the file of a posterior: give .*/posterior\.safetensors"):
+        load_posterior(tmp_path)
     save_file({"w": torch.zeros(1)}, path)
     assert not holds_posterior(path)
     with pytest.raises(CheckpointError, match="holds tensors but no posterior"):
@@ -307,3 +312,8 @@ def test_saving_and_loading_runs_no_code(tmp_path, monkeypatch):
         monkeypatch.setattr(pickle, name, never)
     for family, make in POSTERIORS.items():
         read_everything(save_posterior(tmp_path / f"{family}.safetensors", make()))
+
+
+def test_a_checkpoint_is_not_saved_as_a_posterior(tmp_path):
+    with pytest.raises(PosteriorError, match="dict is no posterior: save one such as Diagonal"):
+        save_posterior(tmp_path / "p.safetensors", MEAN)

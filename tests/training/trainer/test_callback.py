@@ -11,7 +11,7 @@ from tests.training.trainer.tiny_runs import Classified, Texts, batch_of, bert, 
 
 from paretomerge.checkpoints import load_posterior, open_checkpoint, read_provenance
 from paretomerge.curvature import LossModel, average, diagonal_fisher
-from paretomerge.errors import RecipeError, TrainingError
+from paretomerge.errors import DataError, RecipeError, TrainingError
 from paretomerge.merging import merge
 from paretomerge.posteriors import damp
 from paretomerge.training import Ivon, ivon_trainer
@@ -289,6 +289,7 @@ def test_a_compiled_model_is_named_as_it_is_saved(tmp_path):
         ({"route": "fisher", "since": 0.5}, "makes no use of since"),
         ({"since": 1.0}, "fraction of the training"),
         ({"route": "fisher", "examples": 0}, "at least 1"),
+        ({"path": "out"}, "path='out' must be the file to write, with the suffix .safetensors"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, message):
@@ -299,10 +300,30 @@ def test_settings_that_cannot_be_meant_are_refused(settings, message):
 def test_what_cannot_work_is_refused_before_training(tmp_path):
     with pytest.raises(TrainingError, match="route='ivon' needs the optimizer Ivon, and this run has AdamW"):
         run(tmp_path, bert(), Classified(8), PosteriorCallback("ivon"))
+    with pytest.raises(DataError, match=r"unknown likelihood 'causl' \(did you mean 'causal'"):
+        PosteriorCallback("fisher", likelihood="causl")
     model = bert()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TrainingError, match="route='adam' takes the second moments of Adam, and SGD keeps none"):
+        run(tmp_path, model, Classified(8), PosteriorCallback("adam"), optimizer=sgd)
     optimizer = Ivon(model.named_parameters(), lr=0.1, ess=16)
     with pytest.raises(TrainingError, match="choose route='ivon'"):
         run(tmp_path, model, Classified(8), PosteriorCallback(), kind=ivon_trainer(), optimizer=optimizer)
+
+
+def test_the_folder_that_a_model_was_loaded_from_is_its_base(tmp_path):
+    bert().save_pretrained(tmp_path / "base")
+    model = type(bert()).from_pretrained(tmp_path / "base")
+    run(tmp_path / "out", model, Classified(8), callback := PosteriorCallback())
+    said = read_provenance(callback.written)
+    assert said.base == open_checkpoint(tmp_path / "base").digest
+    assert said.base_name == "base"
+    # A model that is trained in place has no base any more when training ends.
+    model = type(bert()).from_pretrained(tmp_path / "base")
+    run(tmp_path / "base", model, Classified(8), callback := PosteriorCallback())
+    assert read_provenance(callback.written).base == ""
+    run(tmp_path / "new", bert(), Classified(8), callback := PosteriorCallback())
+    assert read_provenance(callback.written).base == ""
 
 
 def test_a_model_whose_likelihood_is_not_known_says_so_in_the_warning(tmp_path):

@@ -47,6 +47,11 @@ def write_posterior(posterior: Curvature, to: Collected) -> dict[str, Any]:
     Raises:
         PosteriorError: a family that this format does not know.
     """
+    if not hasattr(posterior, "family"):
+        raise PosteriorError(
+            f"{type(posterior).__name__} is no posterior: save one such as Diagonal(mean, precision), or a checkpoint "
+            "with write_checkpoint"
+        )
     family = FAMILIES.get(posterior.family)
     if family is None:
         raise PosteriorError(

@@ -18,7 +18,7 @@ from paretomerge.checkpoints.posteriors.families import read_posterior, write_po
 from paretomerge.checkpoints.posteriors.tensors import Collected, Stored
 from paretomerge.checkpoints.writing.file import write_file
 from paretomerge.checkpoints.writing.writer import tool_version
-from paretomerge.errors import CheckpointError, PosteriorError
+from paretomerge.errors import CheckpointError, PosteriorError, nearest
 from paretomerge.posteriors import Curvature, Expanded, Posterior, Provenance
 
 VERSION = 1
@@ -109,7 +109,7 @@ def _open(path: str | os.PathLike[str]) -> tuple[SafetensorsFile, dict[str, Any]
     """The file and its description, of a version that can be read."""
     source = Path(path).expanduser()
     if not source.is_file():
-        raise CheckpointError(f"{source}: there is no such file")
+        raise CheckpointError(f"{source}: {_absence(source)}")
     file = open_safetensors(source)
     if KEY not in file.metadata:
         raise CheckpointError(f"{source}: holds tensors but no posterior: open it with open_checkpoint")
@@ -126,6 +126,14 @@ def _open(path: str | os.PathLike[str]) -> tuple[SafetensorsFile, dict[str, Any]
             "upgrade paretomerge"
         )
     return file, content
+
+
+def _absence(source: Path) -> str:
+    """Why `source` is no file, and which one was perhaps meant."""
+    if source.is_dir():
+        inside = sorted(source.glob("*posterior*.safetensors"))
+        return "a folder, not the file of a posterior" + (f": give {inside[0]}" if inside else "")
+    return "there is no such file" + nearest(source.name, [path.name for path in source.parent.glob("*.safetensors")])
 
 
 def _broken(path: Path, why: str) -> CheckpointError:

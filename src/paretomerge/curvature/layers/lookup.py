@@ -5,7 +5,7 @@ Shapes: `B` examples, `S` positions, `V` rows of the table, `D` columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,12 @@ class LookupLayer:
         rows, gradients = self._by_row(calls)
         total = totals[self.weight]
         total.index_add_(0, rows, gradients.square_().to(total.dtype))
+
+    def along(self, calls: Sequence[Call], directions: Mapping[str, Tensor]) -> Tensor:
+        """Every example's gradient along `k` directions of the table, `[k, V, D]`: `[k, B]`."""
+        tokens, gradients = self._tokens(calls), self._gradients(calls)
+        table = directions[self.weight]
+        return torch.stack([(each[tokens].to(gradients.dtype) * gradients).sum((1, 2)) for each in table])
 
     def input_moment(self, calls: Sequence[Call], sharing: Sharing, real: Tensor | None) -> Tensor:
         """The diagonal `[V]` of `Σ_b (1/S) Σ_s a aᵀ` for one-hot `a`: how often each row is looked up.

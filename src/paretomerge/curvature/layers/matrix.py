@@ -8,14 +8,14 @@ Shapes: `B` examples, `S` positions, `O` outputs, `I` inputs (one more with a bi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from paretomerge.curvature.layers.squares import sum_of_squares, widened
+from paretomerge.curvature.layers.squares import products_along, sum_of_squares, widened
 
 Sharing = Literal["expand", "reduce"]
 """How positions that share a weight enter K-FAC (Eschenhagen et al., 2023, Kronecker-Factored Approximate Curvature
@@ -99,6 +99,21 @@ class MatrixLayer:
             found = sum_of_squares(outputs, inputs)
         total = totals[self.weight]
         total += (found.T if self.transposed else found).reshape(total.shape)
+
+    def along(self, calls: Sequence[Call], directions: Mapping[str, Tensor]) -> Tensor:
+        """Every example's gradient along `k` directions of weight and bias, `[k, *shape]` each: `[k, B]`."""
+        outputs = self._outputs(calls)
+        total = outputs.new_zeros(len(next(iter(directions.values()))), len(outputs))
+        if self.bias is not None and self.bias in directions:
+            total += directions[self.bias].to(outputs.dtype) @ outputs.sum(1).T
+        if self.weight is not None and self.weight in directions:
+            weight = directions[self.weight].to(outputs.dtype)
+            inputs, groups = self._inputs(calls), 1 if self.geometry is None else self.geometry.groups
+            weight = (weight.mT if self.transposed else weight.flatten(2)).unflatten(1, (groups, -1))
+            after, before = outputs.unflatten(-1, (groups, -1)), inputs.unflatten(-1, (groups, -1))
+            for group in range(groups):
+                total += products_along(after[:, :, group], before[:, :, group], weight[:, group])
+        return total
 
     def input_moment(self, calls: Sequence[Call], sharing: Sharing, real: Tensor | None) -> Tensor:
         """`Σ_b (1/S) Σ_s a aᵀ [I, I]`, or with `reduce` of the mean input of each example.

@@ -4,6 +4,7 @@ Each pass sends one vector per example back from the outputs. Which, is what a c
 
     true        ∂ log p(y|x) / ∂ outputs    y drawn from the model, once per example
     empirical   ∂ log p(y|x) / ∂ outputs    y observed
+    outputs     one output after the other: the rows of the Jacobian
     ggn         the columns of a root of ∂² loss / ∂ outputs², one pass each: the expectation that `true` samples
 """
 
@@ -29,6 +30,7 @@ from paretomerge.curvature.predictor import LossModel
 from paretomerge.types import Batch, Params
 
 Labels = Literal["true", "empirical", "ggn"]
+Sent = Labels | Literal["outputs"]
 
 REST_ELEMENTS = 2**28
 """Gradients of single examples held at once for parameters in no layer, in numbers."""
@@ -63,17 +65,39 @@ class Signals:
             for name, gradient in part.items():
                 totals[name] += widened(gradient).square().sum(0).reshape(totals[name].shape)
 
+    def along(self, directions: Mapping[str, tuple[Tensor, Tensor]], total: Tensor) -> None:
+        """Add every example's gradient along each of `D` directions to `total [D, B]`.
+
+        Args:
+            directions: parameter → the numbers of the directions that move it, and their parts `[k, *shape]`.
+            total: of the examples of this pass.
+        """
+        for layer, calls in self.calls.items():
+            for name in layer.names:
+                if name in directions:
+                    numbers, parts = directions[name]
+                    total.index_add_(0, numbers, layer.along(calls, {name: parts}).to(total.dtype))
+        done: dict[str, int] = {}
+        for found in self.gradients:
+            for name, gradient in found.items():
+                start = done.get(name, 0)
+                done[name] = start + len(gradient)
+                if name in directions:
+                    numbers, parts = directions[name]
+                    each = _rows(parts).to(total.dtype) @ _rows(widened(gradient)).to(total.dtype).T
+                    total[numbers, start : done[name]] += each
+
 
 def backward_passes(
     model: LossModel,
     params: Params,
     batches: Iterable[Batch],
-    labels: Labels,
+    labels: Sent,
     limit: int | None,
     generator: torch.Generator,
     chunk: int,
 ) -> Iterator[Signals]:
-    """Batch by batch, one pass for sampled and observed labels, one per column of the root for `"ggn"`.
+    """Batch by batch, one pass for sampled and observed labels, one per output or column of the root for the others.
 
     Memory: the activations of a batch and the gradients of its layers' outputs, two to three times what an ordinary
     pass keeps; for parameters in no layer, up to `chunk` of their gradients, and no more than `REST_ELEMENTS` where
@@ -95,7 +119,7 @@ def backward_passes(
 class _Work:
     model: LossModel
     params: dict[str, Tensor]
-    labels: Labels
+    labels: Sent
     generator: torch.Generator
     chunk: int
     coverage: Coverage
@@ -104,12 +128,14 @@ class _Work:
     def batch(self, inputs: Any, targets: Tensor) -> Iterator[Signals]:
         """The passes over one batch."""
         outputs, recorded, leaves = self._forward(inputs, len(targets))
-        losses = float(self.model.likelihood.losses(outputs.detach(), targets).sum())
+        losses = 0.0
+        if self.labels != "outputs":
+            losses = float(self.model.likelihood.losses(outputs.detach(), targets).sum())
         sources: list[Any] = [*recorded.edges, *leaves.values()]
         for number, cotangent in enumerate(self._cotangents(outputs.detach(), targets)):
             found: tuple[Tensor | None, ...] = (None,) * len(sources)
             if sources and outputs.requires_grad:
-                again = self.labels == "ggn"
+                again = self.labels in ("ggn", "outputs")
                 found = torch.autograd.grad(outputs, sources, cotangent, retain_graph=again, allow_unused=True)
             calls = recorded.calls(found[: len(recorded.edges)])
             of_leaves = zip(leaves, found[len(recorded.edges) :], strict=True)
@@ -140,6 +166,12 @@ class _Work:
     def _cotangents(self, outputs: Tensor, targets: Tensor) -> Iterator[Tensor]:
         """What is sent back, `[B, C]` each."""
         likelihood = self.model.likelihood
+        if self.labels == "outputs":
+            for place in range(outputs[0].numel()):
+                unit = torch.zeros_like(outputs)
+                unit.flatten(1)[:, place] = 1
+                yield unit
+            return
         if self.labels == "ggn":
             columns = 0
             for columns, column in enumerate(likelihood.curvature_root(outputs, targets), start=1):  # noqa: B007
@@ -180,3 +212,8 @@ class _Work:
 def _real_positions(inputs: Any) -> Tensor | None:
     mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
     return mask if mask is not None and mask.ndim == 2 else None
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """`[N, …] → [N, n]`, also of numbers."""
+    return tensor.reshape(len(tensor), tensor[0].numel() if len(tensor) else 0)

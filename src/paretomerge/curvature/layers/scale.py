@@ -5,9 +5,10 @@ Shapes: `B` examples, `D` the shape of scale and shift.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from paretomerge.curvature.layers.matrix import Call
@@ -54,6 +55,16 @@ class ScaleLayer:
             self._add(sum(self._summed(kept * gradient) for kept, gradient in calls), totals[self.weight])
         if self.bias is not None:
             self._add(sum(self._summed(gradient) for _, gradient in calls), totals[self.bias])
+
+    def along(self, calls: Sequence[Call], directions: Mapping[str, Tensor]) -> Tensor:
+        """Every example's gradient along `k` directions of scale and shift: `[k, B]`."""
+        parts = []
+        if self.weight is not None and self.weight in directions:
+            parts.append((directions[self.weight], [self._summed(kept * gradient) for kept, gradient in calls]))
+        if self.bias is not None and self.bias in directions:
+            parts.append((directions[self.bias], [self._summed(gradient) for _, gradient in calls]))
+        products = [given.flatten(1).to(sums[0].dtype) @ torch.stack(sums).sum(0).flatten(1).T for given, sums in parts]
+        return torch.stack(products).sum(0)
 
     def _add(self, each: Tensor | int, total: Tensor) -> None:
         assert isinstance(each, Tensor)

@@ -38,6 +38,23 @@ def sum_of_squares(outputs: Tensor, inputs: Tensor) -> Tensor:
     return total
 
 
+def products_along(outputs: Tensor, inputs: Tensor, directions: Tensor) -> Tensor:
+    """`⟨V_k, Σ_s g_bs a_bsᵀ⟩  [k, B]` for `g [B, S, O]`, `a [B, S, I]` and directions `V [k, O, I]`.
+
+    Memory: a few gradients `O × I`, `SCRATCH_ELEMENTS` where they are small.
+    """
+    examples, _, rows = outputs.shape
+    columns = inputs.shape[-1]
+    flat = directions.reshape(len(directions), rows * columns).T
+    found = outputs.new_empty(examples, len(directions))
+    step = max(1, 4 * SCRATCH_ELEMENTS // max(1, rows * columns))
+    for start in range(0, examples, step):
+        part = slice(start, start + step)
+        gradients = torch.bmm(outputs[part].mT, inputs[part])
+        found[part] = gradients.reshape(len(gradients), rows * columns) @ flat
+    return found.T
+
+
 def widened(tensor: Tensor) -> Tensor:
     """Half precision becomes float32: squares of gradients underflow in float16 and lose their sums in bfloat16."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from paretomerge.curvature.layers import Labels
-from paretomerge.curvature.methods.locations import Location, require_labels, require_location, require_samples
+from paretomerge.curvature.methods.locations import (
+    Location,
+    require_damping,
+    require_examples,
+    require_labels,
+    require_location,
+    require_samples,
+)
 
 
 @dataclass(frozen=True)
@@ -38,3 +45,5 @@ class FitDiagonal:
         require_location(self.location, ("finetune", "segment", "average", "posterior", "centred"), self.family)
         require_labels(self.labels)
         require_samples(self.samples)
+        require_examples(self.examples)
+        require_damping(self.damping)

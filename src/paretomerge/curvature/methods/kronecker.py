@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from paretomerge.curvature.layers import Labels, Sharing
-from paretomerge.curvature.methods.locations import Location, require_labels, require_location, require_samples
+from paretomerge.curvature.methods.locations import (
+    Location,
+    require_damping,
+    require_examples,
+    require_labels,
+    require_location,
+    require_samples,
+)
 from paretomerge.errors import RecipeError
 
 
@@ -44,5 +51,7 @@ class FitKronecker:
         require_location(self.location, ("finetune", "segment", "average", "posterior", "centred"), self.family)
         require_labels(self.labels)
         require_samples(self.samples)
+        require_examples(self.examples)
+        require_damping(self.damping)
         if self.sharing not in ("expand", "reduce"):
             raise RecipeError(f"sharing={self.sharing!r} is unknown: expand or reduce")

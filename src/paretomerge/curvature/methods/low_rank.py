@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from paretomerge.curvature.methods.locations import Location, require_location
+from paretomerge.curvature.methods.locations import Location, require_damping, require_examples, require_location
 from paretomerge.errors import RecipeError
 
 
@@ -36,6 +36,8 @@ class FitLowRank:
     def __post_init__(self) -> None:
         """As for diagonal posteriors; a rank of at least one."""
         require_location(self.location, ("finetune", "segment", "average", "centred"), self.family)
+        require_examples(self.examples)
+        require_damping(self.damping)
         if self.rank < 1:
             raise RecipeError(f"the rank of a low-rank posterior must be at least 1, got {self.rank}")
         if self.diagonal not in ("ggn", "true", "none"):

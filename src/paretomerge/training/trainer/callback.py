@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from paretomerge.checkpoints import Source, open_checkpoint, save_posterior
-from paretomerge.errors import MissingExtraError, RecipeError, TrainingError
+from paretomerge.checkpoints import Checkpoint, Source, open_checkpoint, save_posterior
+from paretomerge.curvature.likelihoods import likelihood_of
+from paretomerge.errors import MissingExtraError, ParetomergeError, RecipeError, TrainingError
 from paretomerge.posteriors import Diagonal, Provenance
 from paretomerge.training.ivon import Ivon
 from paretomerge.training.trainer.examples import TrainerExamples, adds_micro_batches
-from paretomerge.training.trainer.parameters import trained_parameters
+from paretomerge.training.trainer.parameters import base_module, trained_parameters
 from paretomerge.training.trainer.routes import (
     Route,
     Run,
@@ -30,6 +31,7 @@ from paretomerge.training.trainer.routes import (
     from_fisher,
     from_ivon,
     from_squares,
+    require_adam,
     require_ivon,
     require_route,
 )
@@ -65,7 +67,8 @@ class PosteriorCallback(TrainerCallback):
             `None`.
         since: the fraction of the training after which squared gradients are collected; from its start when `None`.
         likelihood: `"categorical"`, `"tokens"`, `"causal"` or `"gaussian"`; the model's own when `None`.
-        base: the base model, in any form `open_checkpoint` takes: its digest is noted in the file.
+        base: the base model, in any form `open_checkpoint` takes: its digest is noted in the file. When `None`, the
+            folder on this machine that the model was loaded from, if it was.
         seed: of the choice of examples and of sampled labels.
 
     The posterior is over the trained parameters, under the names of the checkpoint; for an adapter of peft those of
@@ -77,6 +80,8 @@ class PosteriorCallback(TrainerCallback):
 
     Raises:
         RecipeError: an unknown route, or settings that the route does not use.
+        DataError: an unknown likelihood.
+        CheckpointError: a base that cannot be opened.
     """
 
     def __init__(
@@ -100,6 +105,10 @@ class PosteriorCallback(TrainerCallback):
             )
         if examples is not None and examples < 1:
             raise RecipeError(f"examples must be at least 1, got {examples}")
+        if path is not None and Path(path).suffix != ".safetensors":
+            raise RecipeError(f"path={str(path)!r} must be the file to write, with the suffix .safetensors")
+        if likelihood is not None:
+            likelihood_of(likelihood)
         self.route: Route = route
         self.path = None if path is None else Path(path).expanduser()
         self.each_save = each_save
@@ -124,6 +133,10 @@ class PosteriorCallback(TrainerCallback):
         _require_whole(args, self.route)
         if self.route == "ivon":
             require_ivon(optimizer)
+        if self.route == "adam":
+            require_adam(optimizer)
+        if self.base is None:
+            self.base = _loaded_from(model, args.output_dir)
         if self.route == "squared_gradients" and isinstance(optimizer, Ivon):
             raise TrainingError("IVON keeps the gradients to itself: choose route='ivon', which costs nothing")
         loader = given["train_dataloader"]
@@ -177,8 +190,10 @@ class PosteriorCallback(TrainerCallback):
             )
             with _own_randomness(run.examples.device):
                 posterior, said = self._measure(run)
-            base = "" if self.base is None else self.base.digest
-            self.written = save_posterior(path, posterior.map_params(_on_cpu), replace(said, base=base))
+            if self.base is not None:
+                name = self.base.address or (self.base.source.name if self.base.source is not None else "")
+                said = replace(said, base=self.base.digest, base_name=name)
+            self.written = save_posterior(path, posterior.map_params(_on_cpu), said)
         # Training may have taken days: whatever happens here, its result stays.
         except Exception as error:
             self.failure = error
@@ -213,6 +228,17 @@ def _sizes_of(args: Any, state: Any, loader: Any) -> StepSizes:
         return StepSizes(batch, args.gradient_accumulation_steps, len(loader), len(loader.dataset))
     except TypeError:  # data without a known length
         return StepSizes(batch, args.gradient_accumulation_steps)
+
+
+def _loaded_from(model: nn.Module, output: str) -> Checkpoint | None:
+    """The folder that a model says it was loaded from; `None` for none, and where the finetune will overwrite it."""
+    folder = Path(str(getattr(base_module(model), "name_or_path", "") or "."))
+    if not (folder / "config.json").is_file() or folder.resolve() == Path(output).resolve():
+        return None
+    try:
+        return open_checkpoint(folder)
+    except ParetomergeError:
+        return None  # nothing was asked for, so nothing is amiss
 
 
 def _require_whole(args: Any, route: str) -> None:

@@ -96,9 +96,10 @@ class TrainerExamples:
         for batch in self.collated(count, seed):
             targets = batch.pop(self.labels, None)
             if targets is None:
+                others = f", only {', '.join(map(repr, batch))}" if batch else " and nothing else that the model takes"
                 raise DataError(
-                    f"the batches have no {self.labels!r}, only {', '.join(map(repr, batch))}: set label_names in the "
-                    "TrainingArguments, or give a labelled dataset"
+                    f"the batches have no {self.labels!r}{others}: set label_names in the TrainingArguments, or give a "
+                    "labelled dataset"
                 )
             if self.decoder is not None and "decoder_input_ids" not in batch:
                 batch["decoder_input_ids"] = self.decoder(labels=targets)  # type: ignore[call-arg]

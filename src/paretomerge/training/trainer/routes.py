@@ -157,6 +157,15 @@ def require_route(route: str, given: Mapping[str, object]) -> None:
             raise RecipeError(f"route={route!r} makes no use of {name}: leave it out, or choose another route")
 
 
+def require_adam(optimizer: Optimizer | None) -> None:
+    """Raise `TrainingError` for an optimizer that keeps no second moments, before it trains for days."""
+    if optimizer is not None and (isinstance(optimizer, Ivon) or False):
+        raise TrainingError(
+            f"route='adam' takes the second moments of Adam, and {type(optimizer).__name__} keeps none: train with "
+            "optim='adamw_torch', or choose another route"
+        )
+
+
 def require_ivon(optimizer: Optimizer | None) -> Ivon:
     """The optimizer, if it is `Ivon`."""
     if not isinstance(optimizer, Ivon):
