@@ -102,6 +102,7 @@ def test_names_and_rank_are_looked_up_once():
     posterior = LowRank(mean, {name: torch.ones(2) for name in mean}, factors)
     before = Counting.asked
     for name in posterior.names():
-        posterior.read(name)
+        _, diagonal, _ = posterior.read(name)
+        posterior.displacement("all", {name: diagonal})
     assert posterior.rank == 3
     assert Counting.asked == before

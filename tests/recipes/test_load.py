@@ -136,7 +136,7 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pyt
         ({"posterior": {"files": {"b": "x"}}}, r"posterior.files: give one file for every task \(a\), got b"),
         (
             {"posterior": {"damping": -0.1}},
-            "posterior.damping: must be a number of at least 0, or 'validation', got -0.1",
+            "posterior.damping: must be a number of at least 0, 'validation' or 'evidence', got -0.1",
         ),
         ({"posterior": {"damping": "validate"}}, "posterior.damping: must be a number .* got 'validate'"),
         ({"posterior": {"damping": "nan"}}, "posterior.damping: must be a number"),

@@ -115,7 +115,7 @@ def test_evidence_chooses_without_an_evaluation_and_another_way_chooses_anew(own
 
 
 def test_families_without_a_closed_form_have_no_evidence(own: Path) -> None:
-    with pytest.raises(PosteriorError, match="of the family 'kronecker'|of the family 'product'"):
+    with pytest.raises(PosteriorError, match=r"of the family 'kronecker'|of the family 'product'"):
         _fit(own, posterior={"family": "kronecker", "damping": "evidence", "dampings": [0.1, 1.0]})
 
 

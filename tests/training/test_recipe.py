@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from paretomerge.errors import RecipeError
-from paretomerge.training import TrainingRecipe
+from paretomerge.training import IvonSettings, TrainingRecipe
 
 
 def test_the_rate_rises_over_the_warm_up_and_falls_to_its_end() -> None:
@@ -55,3 +56,10 @@ def test_proportional_mixes_cost_the_same_and_forget_no_task() -> None:
 def test_what_cannot_train_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         TrainingRecipe(**settings)
+
+
+def test_plain_values_make_the_same_recipe() -> None:
+    for recipe in (TrainingRecipe(steps=7), TrainingRecipe(optimizer="ivon", ivon=IvonSettings(temperature=0.5))):
+        assert TrainingRecipe.of(asdict(recipe)) == recipe
+    with pytest.raises(RecipeError, match=r"ivon has no setting 'temprature'.*temperature"):
+        TrainingRecipe.of({"optimizer": "ivon", "ivon": {"temprature": 1.0}})

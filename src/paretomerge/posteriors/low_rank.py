@@ -109,10 +109,6 @@ class LowRank:
 
     def names(self, block: str = "all") -> tuple[str, ...]:
         """All floating-point tensors."""
-        return self._names
-
-    @cached_property
-    def _names(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self.specs.items() if spec.is_mergeable)
 
     def expand(self, block: str, solution: Tensor, out: Mapping[str, Tensor]) -> Iterator[str]:

@@ -96,7 +96,10 @@ class FrontSection(_Section):
 
 
 class TrainingSection(_Section):
-    """Joint finetuning for verification: the same recipe as the single-task finetunes."""
+    """Joint finetuning for verification: the same recipe as the single-task finetunes.
+
+    `ivon` holds the settings of `optimizer: ivon`, by the names of `training.IvonSettings`.
+    """
 
     steps: int = Field(default=200, ge=1)
     examples_per_task: int = Field(default=32, ge=1)
@@ -107,6 +110,8 @@ class TrainingSection(_Section):
     max_norm: float | None = None
     mix: Literal["equal", "proportional"] = "equal"
     precision: Literal["float32", "bfloat16"] = "float32"
+    optimizer: Literal["adamw", "ivon"] = "adamw"
+    ivon: dict[str, Any] | None = None
 
 
 class Recipe(_Section):

@@ -55,7 +55,7 @@ def verify_run(study: Study, points: int = 3, progress: Progress = silent) -> Ve
     fitted = fit_run(study, progress)
     weights = spread_points(front_of(study, progress), points, chosen_id(study))
     previews = score_merged(study, fitted, weights, "test", "verify", progress)
-    recipe = TrainingRecipe(**study.recipe.training.model_dump())
+    recipe = TrainingRecipe.of(study.recipe.training.model_dump())
     evaluator = study.evaluator_digest("test")
     keys = [
         evaluation_key(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from paretomerge.errors import RecipeError
+from paretomerge.errors import RecipeError, nearest
 from paretomerge.training.ivon_settings import IvonSettings
 
 
@@ -42,6 +42,24 @@ class TrainingRecipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     optimizer: Literal["adamw", "ivon"] = "adamw"
     ivon: IvonSettings | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> TrainingRecipe:
+        """From plain values, as a recipe's file has them.
+
+        Raises:
+            RecipeError: an unknown setting of IVON, or what the constructor refuses.
+        """
+        given = dict(settings)
+        if isinstance(given.get("ivon"), Mapping):
+            known = [field.name for field in fields(IvonSettings)]
+            for key in given["ivon"]:
+                if key not in known:
+                    raise RecipeError(
+                        f"ivon has no setting {key!r}{nearest(key, known)}: its settings are {', '.join(known)}"
+                    )
+            given["ivon"] = IvonSettings(**given["ivon"])
+        return cls(**given)
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""

@@ -159,7 +159,7 @@ def require_route(route: str, given: Mapping[str, object]) -> None:
 
 def require_adam(optimizer: Optimizer | None) -> None:
     """Raise `TrainingError` for an optimizer that keeps no second moments, before it trains for days."""
-    if optimizer is not None and (isinstance(optimizer, Ivon) or False):
+    if optimizer is not None and (isinstance(optimizer, Ivon) or "betas" not in optimizer.defaults):
         raise TrainingError(
             f"route='adam' takes the second moments of Adam, and {type(optimizer).__name__} keeps none: train with "
             "optim='adamw_torch', or choose another route"
