@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from itertools import product
 
@@ -99,7 +98,7 @@ def subspaces(examples: int, levels) -> list[Row]:
     rows = []
     for groups, location, enrich, centres, *more in levels:
         further = {"validated": False, **(more[0] if more else {})}
-        named = "blocks" if callable(groups) else {"layer": "layers", "tensor": "tensors"}.get(groups, groups)
+        named = groups if groups == "model" else f"{groups}s"
         words = [f"subspace, {named}", location if centres == 1 else f"{location} {centres} times"]
         words += [f"enriched by {enrich}"] if enrich != "none" else []
         words += ["if validated"] if further["validated"] else []
@@ -216,19 +215,6 @@ def mixtures(counts, examples: int) -> list[Row]:
     return rows
 
 
-def by_block(name: str) -> str:
-    """Query and key, value and output, the two halves of the feed-forward layer, norms: of each layer of MiniLM."""
-    layer = re.search(r"layer\.(\d+)\.", name)
-    if not layer:
-        return "head" if name.startswith("head") else "embeddings"
-    part = "norms" if "LayerNorm" in name else "qk" if re.search(r"self\.(query|key)", name) else "vo"
-    if "intermediate" in name:
-        part = "up"
-    elif ".output.dense" in name and ".attention." not in name:
-        part = "down"
-    return f"layer{layer[1]}.{part}"
-
-
 DIGITS = [
     *plain(),
     *diagonals(200),
@@ -252,6 +238,9 @@ DIGITS = [
             ("layer", "centred", "scaled_gradient", 3),
             *(("layer", "centred", "scaled_gradient", 2, {"validated": True, "examples": n}) for n in (200, 700)),
             ("tensor", "centred", "none", 2, {"validated": True}),
+            ("block", "centred", "none", 1),
+            ("block", "centred", "scaled_gradient", 1),
+            *(("block", "centred", "scaled_gradient", 2, {"validated": True, "examples": n}) for n in (200, 700)),
         ],
     ),
     *other_runs(IVON, "IVON", "ivon"),
@@ -269,9 +258,10 @@ SENTIMENT = [
             300,
             [
                 ("layer", "centred", "none", 1, {"gradient_examples": 300}),
-                (by_block, "centred", "none", 1, {"gradient_examples": 300}),
+                ("block", "centred", "none", 1, {"gradient_examples": 300}),
                 ("layer", "centred", "scaled_gradient", 1, {"gradient_examples": 300}),
                 ("layer", "centred", "scaled_gradient", 2, {"gradient_examples": 300, "validated": True}),
+                ("block", "centred", "scaled_gradient", 2, {"gradient_examples": 300, "validated": True}),
             ],
         ),
         *diagonals(300, ("true",), ("finetune",)),
@@ -280,7 +270,7 @@ SENTIMENT = [
             [
                 ("layer", "finetune", "none", 1),
                 ("layer", "centred", "scaled_gradient", 2, {"gradient_examples": 300}),
-                (by_block, "centred", "scaled_gradient", 1, {"gradient_examples": 300}),
+                ("block", "centred", "scaled_gradient", 1, {"gradient_examples": 300}),
             ],
         ),
         *diagonals(300, ("empirical",), ("finetune",)),

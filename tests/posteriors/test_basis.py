@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from paretomerge.errors import PosteriorError
-from paretomerge.posteriors import Basis, DirectionLabel, gradient_basis, group_names, task_vector_basis
+from paretomerge.posteriors import Basis, DirectionLabel, gradient_basis, task_vector_basis
 from paretomerge.types import Layout
 
 BASE = {"embed.w": torch.zeros(2), "h.0.w": torch.ones(3), "h.1.w": torch.zeros(1), "n": torch.tensor(1)}
@@ -12,34 +12,6 @@ TUNES = {
     "s": {"embed.w": torch.ones(2), "h.0.w": torch.full((3,), 3.0), "h.1.w": torch.ones(1), "n": torch.tensor(2)},
     "t": {"embed.w": -torch.ones(2), "h.0.w": torch.zeros(3), "h.1.w": 4 * torch.ones(1), "n": torch.tensor(2)},
 }
-
-
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [
-        ("model.layers.11.mlp.up.weight", "model.layers.11"),
-        ("bert.encoder.layer.3.output.bias", "bert.encoder.layer.3"),
-        ("transformer.h.0.attn.weight", "transformer.h.0"),
-        ("blocks.0.q.weight", "blocks.0"),
-        ("stages.2.blocks.1.w", "stages.2"),
-        ("encoder.5.weight", "encoder.5"),
-        ("head.weight", "head"),
-        ("bias", "bias"),
-        ("mesh.0.weight", "mesh"),
-    ],
-)
-def test_layers_are_found_by_their_number(name, layer):
-    assert list(group_names([name], "layer")) == [layer]
-
-
-def test_groups_partition_the_names_in_order():
-    names = ["a.x", "h.0.x", "a.y", "h.0.y"]
-    assert group_names(names, "model") == {"model": names}
-    assert group_names(names, "tensor") == {name: [name] for name in names}
-    assert group_names(names, "layer") == {"a": ["a.x", "a.y"], "h.0": ["h.0.x", "h.0.y"]}
-    assert group_names(names, lambda name: name[-1]) == {"x": ["a.x", "h.0.x"], "y": ["a.y", "h.0.y"]}
-    with pytest.raises(PosteriorError, match="unknown grouping 'layers': use 'model', 'layer', 'tensor'"):
-        group_names(names, "layers")
 
 
 def test_task_vectors_are_differences_cut_into_groups():

@@ -4,9 +4,7 @@ from paretomerge.posteriors.base import Elementwise, Matrix, Posterior, cholesky
 from paretomerge.posteriors.basis import (
     Basis,
     DirectionLabel,
-    Grouping,
     gradient_basis,
-    group_names,
     task_vector_basis,
 )
 from paretomerge.posteriors.block_density import (
@@ -22,6 +20,7 @@ from paretomerge.posteriors.dense import Dense
 from paretomerge.posteriors.diagonal import Diagonal
 from paretomerge.posteriors.evidence import choose_by_evidence, evidence
 from paretomerge.posteriors.expanded import Curvature, Expanded
+from paretomerge.posteriors.grouping import Grouping, group_names, grouping_function
 from paretomerge.posteriors.isotropic import Isotropic
 from paretomerge.posteriors.kronecker import Factored, Kronecker, KroneckerFactors
 from paretomerge.posteriors.lending import Lending, LendingCorrection
@@ -70,6 +69,7 @@ __all__ = [
     "diagonal_in",
     "gradient_basis",
     "group_names",
+    "grouping_function",
     "half_distance",
     "log_normaliser",
     "precision_product",

@@ -10,8 +10,7 @@ Shapes: `D` directions, `T` tasks, `G` groups, `K` points, `P` parameters.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,12 +19,10 @@ from torch import Tensor
 
 from paretomerge.arithmetic import sweep, weighted_sum
 from paretomerge.errors import PosteriorError
+from paretomerge.posteriors.grouping import Grouping, group_names
 from paretomerge.types import Layout, Params, compute_dtype, spec_of
 
 DirectionKind = Literal["task_vector", "gradient", "other"]
-Grouping = Literal["model", "layer", "tensor"] | Callable[[str], str]
-
-_LAYER = re.compile(r"^(?P<layer>.*?\b(?:layers?|blocks?|h|encoder|stages?)\.\d+)\b")
 
 
 @dataclass(frozen=True)
@@ -152,34 +149,6 @@ class Basis:
             stacked = torch.stack([self.directions[d][name].reshape(-1).to(torch.float64) for d in used])
             gram[torch.tensor(used)[:, None], torch.tensor(used)] += stacked @ stacked.T
         return gram
-
-
-def group_names(names: Sequence[str], grouping: Grouping) -> dict[str, list[str]]:
-    """Partition tensor names into groups.
-
-    `"model"`: one group. `"layer"`: one per numbered layer (`encoder.layer.3`, `blocks.0`, `h.11`); tensors
-    outside any layer are grouped by their first name. `"tensor"`: each by itself. A function: name → group.
-
-    >>> group_names(["embed.weight", "blocks.0.q.weight", "blocks.0.k.weight", "head.bias"], "layer")
-    {'embed': ['embed.weight'], 'blocks.0': ['blocks.0.q.weight', 'blocks.0.k.weight'], 'head': ['head.bias']}
-    """
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(_group_of(name, grouping), []).append(name)
-    return groups
-
-
-def _group_of(name: str, grouping: Grouping) -> str:
-    if callable(grouping):
-        return grouping(name)
-    if grouping == "model":
-        return "model"
-    if grouping == "tensor":
-        return name
-    if grouping == "layer":
-        found = _LAYER.match(name)
-        return found.group("layer") if found else name.split(".", maxsplit=1)[0]
-    raise PosteriorError(f"unknown grouping {grouping!r}: use 'model', 'layer', 'tensor' or a function of the name")
 
 
 def task_vector_basis(base: Params, finetunes: Mapping[str, Params], grouping: Grouping = "layer") -> Basis:

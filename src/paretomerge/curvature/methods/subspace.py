@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from paretomerge.curvature.methods.locations import Location, require_location
 from paretomerge.errors import RecipeError
-from paretomerge.posteriors import Grouping
+from paretomerge.posteriors import Grouping, grouping_function
 
 Enrichment = Literal["auto", "none", "gradient", "scaled_gradient"]
 
@@ -17,7 +17,8 @@ class FitSubspace:
     """Full Gaussian over the coefficients of task vectors cut into groups, by Gauss-Newton products.
 
     Args:
-        groups: `"model"`, `"layer"`, `"tensor"`, or a function from parameter name to group.
+        groups: `"model"`, `"layer"`, `"block"` (queries and keys, values and output, up, down, norms of each layer),
+            `"tensor"`, a regular expression whose captured text names the group, or a function of the name.
         location: `"centred"`: every task's loss is expanded once, with its gradient, at the average of the
             finetunes, where merges land; one expansion serves all weightings. `"finetune"`: each task's curvature
             at its own finetune.
@@ -48,6 +49,7 @@ class FitSubspace:
 
     def __post_init__(self) -> None:
         """Gradients for enrichment are taken at the centre."""
+        grouping_function(self.groups)
         centred = self.location == "centred"
         if self.enrich == "auto":
             object.__setattr__(self, "enrich", "scaled_gradient" if centred else "none")
