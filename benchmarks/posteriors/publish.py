@@ -235,6 +235,11 @@ COLOURS = {
 }
 
 
+def is_centred(factors: Mapping[str, Any]) -> bool:
+    """Whether a gradient is part of it; subspaces of the study of examples are centred."""
+    return factors.get("location", "centred" if factors["family"] == "subspace" else "") == "centred"
+
+
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """Front error against curvature error."""
     import matplotlib
@@ -245,7 +250,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7.2, 4.6), dpi=160)
     for family, colour in COLOURS.items():
         points = [
-            (row["curvature_error"], row["rules"]["validation"]["ratio"], row["factors"].get("location") == "centred")
+            (row["curvature_error"], row["rules"]["validation"]["ratio"], is_centred(row["factors"]))
             for row in results["rows"]
             if row["factors"]["family"] == family and row["curvature_error"] is not None
         ]
