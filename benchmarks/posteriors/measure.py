@@ -56,7 +56,8 @@ class Row:
 
 def measure(setting: Setting, row: Row) -> dict[str, Any]:
     """Validation losses at every strength; test errors at those that validation, evidence and habit choose; costs."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=setting.name == "sentiment"):
+    # Without the cache of cast weights: it would not notice that a model is overwritten by the next one.
+    with torch.autocast("cpu", torch.bfloat16, enabled=setting.name == "sentiment", cache_enabled=False):
         return _measure(setting, row)
 
 
