@@ -455,5 +455,5 @@ def test_a_recipe_can_name_it():
     rule = method("rule", "mixture", {"groups": "layer", "tempering": 2, "responsibilities": "em"})
     assert rule == MixtureMerge("layer", 2.0)
     assert method("rule", "mixture", {"tempering": "auto"}) == MixtureMerge()
-    with pytest.raises(RecipeError, match="'groups' cannot be 'heads'"):
+    with pytest.raises(RecipeError, match="unknown grouping 'heads'"):
         method("rule", "mixture", {"groups": "heads"})

@@ -27,7 +27,7 @@ from paretomerge.merging.mixture_components import Components, Group, distances_
 from paretomerge.merging.mixture_em import Expectation, maximise, starting_shares
 from paretomerge.merging.posterior import PosteriorMerge
 from paretomerge.merging.values import BlockValues
-from paretomerge.posteriors import Grouping, Posterior, group_names
+from paretomerge.posteriors import Grouping, Posterior, group_names, grouping_function
 from paretomerge.types import Params
 
 UNCONVERGED = "groups whose responsibilities had not settled"
@@ -75,6 +75,7 @@ class MixtureMerge:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        grouping_function(self.groups)
         if self.tempering != "auto" and not (isinstance(self.tempering, int | float) and self.tempering > 0):
             raise RecipeError(f"tempering is {self.tempering!r}: give 'auto', or a number > 0 (1 for none)")
         if self.responsibilities not in ("em", "equal"):

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_type_hints
 
-from paretomerge.errors import RecipeError, nearest
+from paretomerge.errors import PosteriorError, RecipeError, nearest
 
 Kind = Literal["posterior", "rule", "choice"]
 
@@ -70,7 +70,7 @@ def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> 
     given = {key: _of_type(chosen, key, value, f"{kind} {name!r}") for key, value in (settings or {}).items()}
     try:
         return chosen(**given)
-    except TypeError as error:
+    except (TypeError, PosteriorError) as error:
         raise RecipeError(f"{kind} {name!r}: {error}") from error
 
 
