@@ -17,7 +17,7 @@ from paretomerge.curvature import Curvatures, FitMethod
 from paretomerge.errors import PosteriorError
 from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.merging import MergeRule, PosteriorMerge
-from paretomerge.posteriors.evidence import evidence
+from paretomerge.posteriors import choose_by_evidence
 from paretomerge.stages.previews import PreviewMethod, merged_models, weighted_loss
 from paretomerge.types import simplex_grid
 
@@ -130,14 +130,11 @@ def chosen_by_evidence(setting: Setting, row: Row, curvatures: Curvatures) -> st
     """The strength with the largest marginal likelihood, where the family has one."""
     if isinstance(row.rule, Averaging) or not curvatures.losses:
         return None
-    count = sum(len(y) for _, y in setting.problem.batches(setting.problem.tasks[0], "training"))
-    values = {}
-    for strength in row.strengths:
-        try:
-            values[f"{strength:g}"] = evidence(curvatures.bare, strength, count)
-        except PosteriorError:
-            continue
-    return max(values, key=values.get) if values else None  # type: ignore[arg-type]
+    count = sum(len(y) for task in setting.problem.tasks for _, y in setting.problem.batches(task, "training"))
+    try:
+        return f"{choose_by_evidence(curvatures.bare, count, row.strengths):g}"
+    except PosteriorError:
+        return None
 
 
 def _or_infinite(value: float | None) -> float:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from paretomerge import Problem, Scores, TrainingRecipe, evaluate, finetune, open_checkpoint
+from paretomerge import Problem, Scores, TrainingRecipe, evaluate, finetune
 from paretomerge.checkpoints import write_params
 from paretomerge.demo.digits import TASKS as DIGITS
 from paretomerge.demo.digits import digits_problem
-from paretomerge.demo.trainings import FINETUNING, grid, pretrain
+from paretomerge.demo.trainings import FINETUNING, grid, load, pretrain
 from paretomerge.evaluation import SupervisedEvaluator, supervised_objectives
 from paretomerge.types import Params
 
@@ -173,9 +173,3 @@ def trainer(problem: Problem, base: Params) -> Callable[[Path, np.ndarray, int, 
         return load(place)
 
     return train
-
-
-def load(place: Path) -> dict:
-    """A checkpoint read into memory."""
-    checkpoint = open_checkpoint(place)
-    return {name: checkpoint[name] for name in checkpoint}

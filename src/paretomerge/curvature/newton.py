@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from paretomerge.curvature.examples import take_examples
-from paretomerge.curvature.gradients import loss_gradient
+from paretomerge.curvature.gradients import loss_gradient, mean_loss
 from paretomerge.curvature.predictor import LossModel, parameters_of
 from paretomerge.errors import PosteriorError
 from paretomerge.merging import MergedPrecision, collect_inputs
@@ -128,12 +128,8 @@ class _Objective:
 
     def at(self, params: Params) -> float:
         """Value only; NaN where the model overflows, which is lower than nothing."""
-        value = self._prior_part(params)
-        with torch.no_grad():
-            for task, batches in self.batches.items():
-                losses = [self.model.likelihood.losses(self.model.predict(params, x), y) for x, y in batches]
-                value += self.alpha[task] * float(torch.cat(losses).to(torch.float64).mean())
-        return value
+        losses = {task: mean_loss(self.model, params, batches)[0] for task, batches in self.batches.items()}
+        return self._prior_part(params) + sum(self.alpha[task] * loss for task, loss in losses.items())
 
     def _prior_part(self, params: Params, gradient: dict[str, Tensor] | None = None) -> float:
         rest = 1 - sum(self.alpha.values())

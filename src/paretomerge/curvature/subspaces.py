@@ -97,14 +97,15 @@ def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], Ledger]:
 
     A further expansion is kept only if the merge it leads to is better on validation data than the one before.
     """
-    basis, cost = fit.task_vectors(), Ledger()
+    task_vectors = basis = fit.task_vectors()
+    cost = Ledger()
     place = torch.stack([basis.corner(task) for task in fit.finetunes]).mean(0)
     fitted: dict[str, PredictedLoss] = {}
     best = math.inf
     for number in range(fit.method.centres):
         if number:
             place = equal_weights_merge(fitted, fit.method.damping)
-        found, passes = expand_all(fit, basis, place)
+        found, passes = expand_all(fit, task_vectors, basis, place)
         cost = cost + Ledger(gradient_passes=passes)
         if fit.method.validated and fit.method.centres > 1:
             loss, evaluations = merged_loss(fit, found)
@@ -129,12 +130,14 @@ def merged_loss(fit: SubspaceFit, found: Mapping[str, PredictedLoss]) -> tuple[f
     return fit.validation_loss({**fit.base, **subspace_of(found).at(landed)}), 1
 
 
-def expand_all(fit: SubspaceFit, basis: Basis, place: Tensor) -> tuple[dict[str, PredictedLoss], int]:
+def expand_all(
+    fit: SubspaceFit, task_vectors: Basis, basis: Basis, place: Tensor
+) -> tuple[dict[str, PredictedLoss], int]:
     """Every task's loss around one place `[D]`, in a basis that has grown by the gradients there; gradient passes."""
     centre = {**fit.base, **basis.point(fit.origin, place)}
     slopes = {task: fit.slope(task, centre) for task in fit.finetunes}
     if fit.method.enrich != "none":
-        found = gradient_basis(descent_directions(slopes, fit.method.enrich), fit.task_vectors(), fit.method.groups)
+        found = gradient_basis(descent_directions(slopes, fit.method.enrich), task_vectors, fit.method.groups)
         basis = basis + found
         place = torch.cat([place, torch.zeros(len(found), dtype=torch.float64)])
     basis = Basis(basis.directions, basis.labels, shares(basis, place, tuple(fit.finetunes)))

@@ -68,8 +68,8 @@ class Inputs:
             return self.prior.mean
         raise WeightsError("this rule adds task vectors to the base model: give `base`")
 
-    def sum_dtype(self, tensors: Iterable[Tensor]) -> torch.dtype:
-        """The dtype in which `tensors` are added up."""
+    def sum_dtype(self, tensors: Iterable[Tensor | TensorSpec]) -> torch.dtype:
+        """The dtype in which `tensors`, or what their specs say, are added up."""
         return self.accumulate or compute_dtype(tensor.dtype for tensor in tensors)
 
     @cached_property

@@ -22,7 +22,6 @@ from paretomerge.merging.elementwise import merge_elementwise
 from paretomerge.merging.factored import merge_factored
 from paretomerge.merging.low_rank import merge_low_rank
 from paretomerge.posteriors import Elementwise, Factored, LendingCorrection, LowRank, Matrix, Posterior, cholesky
-from paretomerge.types import compute_dtype
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,9 @@ class PosteriorMerge:
         elif isinstance(naturals[0], LowRank):
             yield from merge_low_rank(naturals, values, out)
         elif isinstance(naturals[0], Factored):
-            yield from members[0].expand(block, merge_factored(naturals, values, _resolution(state)), out)
+            yield from members[0].expand(
+                block, merge_factored(naturals, values, state.sum_dtype(members[0].specs.values())), out
+            )
         else:
             yield from members[0].expand(block, solve_matrix(naturals, values), out)
 
@@ -69,11 +70,6 @@ class PosteriorMerge:
         members, values = with_prior(state, values)
         naturals = [member.natural(block) for member in members]
         return solve_matrix(naturals, values)
-
-
-def _resolution(state: Inputs) -> torch.dtype:
-    """How exactly iterative solutions are wanted: as sums are."""
-    return state.accumulate or compute_dtype(spec.dtype for spec in state.posteriors[0].specs.values())
 
 
 def with_prior(state: Inputs, values: Tensor) -> tuple[list[Posterior], Tensor]:
