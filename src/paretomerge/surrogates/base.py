@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from paretomerge.errors import DataError
 from paretomerge.surrogates.links import Link
 from paretomerge.surrogates.regression import Regression, fit_regression
-from paretomerge.types import Objective, Origin, Scores, Weights
+from paretomerge.types import Domain, Objective, Origin, Scores, Weights
 
 
 class Surrogate(Protocol):
@@ -30,6 +30,62 @@ class Surrogate(Protocol):
 
     def link(self, objective: Objective) -> Link:
         """The link of one objective."""
+        ...
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A fitted surrogate.
+
+    Two uncertainties are kept apart. `predict` and `sample` speak of the scores *on the examples that were used*:
+    what the surrogate does not know about the landscape, and each score's own noise. `response` says how predictions
+    move when scores do, from which follows what finite examples leave open (`Scores.shared`, or a bootstrap).
+    """
+
+    @property
+    def scores(self) -> Scores:
+        """What it was fitted to."""
+        ...
+
+    @property
+    def domain(self) -> Domain:
+        """Where it predicts."""
+        ...
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the domain's coordinates."""
+        ...
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The order of the columns of every prediction."""
+        ...
+
+    @property
+    def fit_quality(self) -> np.ndarray:
+        """Leave-one-out R² of each objective `[M]`; NaN where it cannot be computed."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before trusting it: underdetermined designs, poor fits."""
+        ...
+
+    def predict(self, points: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation `[K, M]` of the noise-free score at points `[K, D]`."""
+        ...
+
+    def sample(self, points: Any, draws: int, generator: np.random.Generator) -> np.ndarray:
+        """`[S, K, M]` draws of the noise-free scores, joint over points; the objectives are independent."""
+        ...
+
+    def response(self, points: Any) -> np.ndarray:
+        """`[M, K, N]`: the derivative of the predicted means with respect to the scores, settings held fixed."""
+        ...
+
+    def extrapolates(self, points: Any) -> np.ndarray:
+        """`[K]` booleans: whether the nearest scores say too little about a point (see each surrogate)."""
         ...
 
 

@@ -1,5 +1,7 @@
 """Nouns that cross rooms: frozen, checked when they are made."""
 
+from paretomerge.types.constraints import Constraint, are_feasible
+from paretomerge.types.domains import Box, Domain, Simplex, grouped_box
 from paretomerge.types.front import Front, FrontPoint
 from paretomerge.types.ledger import Ledger
 from paretomerge.types.modules import call_module, load_in_place, outputs_of, require_fits, tied_names
@@ -13,8 +15,11 @@ from paretomerge.types.weights import Coefficients, Weights, require_tasks, simp
 
 __all__ = [
     "Batch",
+    "Box",
     "Coefficients",
+    "Constraint",
     "Direction",
+    "Domain",
     "Front",
     "FrontPoint",
     "Layout",
@@ -27,13 +32,16 @@ __all__ = [
     "Patterns",
     "Problem",
     "Scores",
+    "Simplex",
     "Split",
     "TensorSpec",
     "Weights",
+    "are_feasible",
     "call_module",
     "compute_dtype",
     "digest_params",
     "from_minimised",
+    "grouped_box",
     "load_in_place",
     "outputs_of",
     "require_fits",

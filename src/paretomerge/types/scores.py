@@ -23,13 +23,16 @@ class Scores:
     """Scores `[N, M]` at weightings `[N, T]`; a preview is never mistaken for a measurement.
 
     Args:
-        tasks: the `T` task names, the order of the columns of `weights`.
+        tasks: names of the columns of `weights`: the `T` tasks, or the coordinates of another `Domain`.
         weights: `[N, T]`.
         values: `[N, M]`, in each objective's own unit and direction.
         stderr: `[N, M]`, standard errors; zeros when the value is exact.
         objectives: the `M` objectives.
         origin: `[N]` of `"predicted"` (a surrogate's value), `"merged"` (a merged model's measured score)
             or `"trained"` (a jointly finetuned model's); one word for all is enough.
+        shared: `[M, N, N]`, the part of the errors' covariance that models share because they were scored on the same
+            examples: the errors of their differences are smaller than `stderr` says. `None` when errors are
+            independent. The diagonal is at most `stderr²`; what is left of that is each score's own noise.
 
     Raises:
         DataError: shapes that disagree, values that are not finite, an unknown origin.
@@ -41,6 +44,7 @@ class Scores:
     stderr: np.ndarray
     objectives: tuple[Objective, ...]
     origin: tuple[Origin, ...]
+    shared: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check and freeze."""
@@ -60,18 +64,45 @@ class Scores:
         for name, array in (("weights", weights), ("values", values), ("stderr", stderr)):
             array.setflags(write=False)
             set_(self, name, array)
+        if self.shared is not None:
+            set_(self, "shared", _checked_shared(self.shared, stderr))
         set_(self, "origin", origin)
 
     def __len__(self) -> int:
         """`N`, the number of models."""
         return len(self.values)
 
+    @property
+    def own_variance(self) -> np.ndarray:
+        """`[N, M]`, the variance of each score's own noise: what is not shared with other models."""
+        if self.shared is None:
+            return self.stderr**2
+        return np.maximum(self.stderr**2 - np.einsum("mnn->nm", self.shared), 0.0)
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Scores:
         """The scores of some of the models."""
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(int)
         origin = tuple(self.origin[int(i)] for i in index)
-        return Scores(self.tasks, self.weights[index], self.values[index], self.stderr[index], self.objectives, origin)
+        shared = None if self.shared is None else self.shared[:, index[:, None], index]
+        return Scores(
+            self.tasks,
+            self.weights[index],
+            self.values[index],
+            self.stderr[index],
+            self.objectives,
+            origin,
+            shared,
+        )
+
+    def columns(self, keep: Sequence[int]) -> Scores:
+        """The scores of some of the objectives, by number."""
+        kept = list(keep)
+        objectives = tuple(self.objectives[i] for i in kept)
+        shared = None if self.shared is None else self.shared[kept]
+        return Scores(
+            self.tasks, self.weights, self.values[:, kept], self.stderr[:, kept], objectives, self.origin, shared
+        )
 
     def select(self, metric: str) -> Scores:
         """The scores of the objectives with this metric (for example every task's `"loss"`)."""
@@ -79,8 +110,7 @@ class Scores:
         if not keep:
             known = sorted({objective.metric for objective in self.objectives})
             raise DataError(f"no objective has the metric {metric!r}; the metrics are {', '.join(known)}")
-        objectives = tuple(self.objectives[i] for i in keep)
-        return Scores(self.tasks, self.weights, self.values[:, keep], self.stderr[:, keep], objectives, self.origin)
+        return self.columns(keep)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
@@ -91,6 +121,7 @@ class Scores:
             "values": self.values.tolist(),
             "stderr": self.stderr.tolist(),
             "origin": list(self.origin),
+            **({} if self.shared is None else {"shared": self.shared.tolist()}),
         }
 
     @classmethod
@@ -105,11 +136,15 @@ class Scores:
             np.array(stored["stderr"], dtype=np.float64).reshape(shape),
             objectives,
             tuple(stored["origin"]),
+            np.array(stored["shared"]) if stored.get("shared") is not None else None,
         )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Scores]) -> Scores:
-        """Several sets of scores of the same objectives, one after the other."""
+        """Several sets of scores of the same objectives, one after the other.
+
+        What models of different sets share of their errors is not known: it counts as nothing.
+        """
         first = parts[0]
         if any(part.objectives != first.objectives or part.tasks != first.tasks for part in parts):
             raise DataError("scores of different objectives or tasks cannot be concatenated")
@@ -120,7 +155,19 @@ class Scores:
             np.concatenate([part.stderr for part in parts]),
             first.objectives,
             tuple(word for part in parts for word in part.origin),
+            _block_diagonal(parts),
         )
+
+
+def _block_diagonal(parts: Sequence[Scores]) -> np.ndarray | None:
+    if all(part.shared is None for part in parts):
+        return None
+    counts = np.cumsum([0, *(len(part) for part in parts)])
+    shared = np.zeros((len(parts[0].objectives), counts[-1], counts[-1]))
+    for part, start, end in zip(parts, counts, counts[1:], strict=False):
+        if part.shared is not None:
+            shared[:, start:end, start:end] = part.shared
+    return shared
 
 
 def _checked_weights(weights: Any, tasks: tuple[str, ...]) -> np.ndarray:
@@ -128,6 +175,22 @@ def _checked_weights(weights: Any, tasks: tuple[str, ...]) -> np.ndarray:
     if array.size and array.shape[-1] != len(tasks):
         raise DataError(f"weights have shape {list(array.shape)}, expected [N, {len(tasks)}] (models × tasks)")
     return _checked(array.reshape(-1, len(tasks)), (array.size // len(tasks), len(tasks)), "weights")
+
+
+def _checked_shared(shared: Any, stderr: np.ndarray) -> np.ndarray:
+    count, objectives = stderr.shape
+    array = np.array(shared, dtype=np.float64).reshape(-1, count, count) if count else np.zeros((objectives, 0, 0))
+    if array.shape != (objectives, count, count) or not np.isfinite(array).all():
+        raise DataError(
+            f"shared covariances have shape {list(np.shape(shared))}, expected {[objectives, count, count]} finite "
+            "numbers (objectives × models × models)"
+        )
+    if np.abs(array - array.transpose(0, 2, 1)).max(initial=0.0) > 1e-9 * np.abs(array).max(initial=0.0):
+        raise DataError("shared covariances are not symmetric")
+    if (np.einsum("mnn->nm", array) > stderr**2 * (1 + 1e-6) + 1e-300).any():
+        raise DataError("a score shares more error with others than it has (stderr): give the covariance of means")
+    array.setflags(write=False)
+    return array
 
 
 def _checked(values: Any, shape: tuple[int, int], what: str) -> np.ndarray:
