@@ -135,7 +135,7 @@ def recipe_of(**changes: Any) -> dict[str, Any]:
             "damping": "validation",
             "dampings": [0.01, 0.1],
         },
-        "front": {"evaluations": EVALUATIONS, "divisions": 4},
+        "front": {"evaluations": EVALUATIONS, "points": 15},
         "training": TRAINING,
         **changes,
     }

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from paretomerge.evaluation import evaluate
     from paretomerge.exports import export_checkpoint as export
     from paretomerge.fronts import compare_preview, estimate_front, hypervolume, is_nondominated
+    from paretomerge.fronts.methods import BayesianMap, FrontProblem, Informed, Map, NestedMap, Spaced
+    from paretomerge.fronts.search import search_front
+    from paretomerge.fronts.uncertainty import front_uncertainty
     from paretomerge.merging import (
         Averaging,
         Breadcrumbs,
@@ -58,16 +61,37 @@ if TYPE_CHECKING:
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
     from paretomerge.stages import run
-    from paretomerge.surrogates import PosteriorInformed, Quadratic, fit_surrogate
+    from paretomerge.surrogates import (
+        PlainGaussianProcess,
+        PosteriorInformed,
+        Quadratic,
+        choose_surrogate,
+        fit_surrogate,
+    )
     from paretomerge.training import Ivon, IvonSettings, TrainingRecipe, finetune, finetune_runs, mixture_of_runs
-    from paretomerge.types import Coefficients, Front, Objective, PatternWeights, Problem, Scores, Weights, simplex_grid
+    from paretomerge.types import (
+        Box,
+        Coefficients,
+        Constraint,
+        Front,
+        Objective,
+        PatternWeights,
+        Problem,
+        Scores,
+        Simplex,
+        Weights,
+        simplex_grid,
+    )
 
 __all__ = [
     "Averaging",
+    "BayesianMap",
+    "Box",
     "Breadcrumbs",
     "ByPattern",
     "ByWeights",
     "Coefficients",
+    "Constraint",
     "Dare",
     "Della",
     "Dense",
@@ -80,16 +104,21 @@ __all__ = [
     "FitLowRank",
     "FitSubspace",
     "Front",
+    "FrontProblem",
+    "Informed",
     "Isotropic",
     "Ivon",
     "IvonSettings",
     "Knee",
     "Kronecker",
     "LowRank",
+    "Map",
     "Mixture",
     "MixtureMerge",
+    "NestedMap",
     "Objective",
     "PatternWeights",
+    "PlainGaussianProcess",
     "PosteriorInformed",
     "PosteriorMerge",
     "Problem",
@@ -100,7 +129,9 @@ __all__ = [
     "ReferencePoint",
     "ResidentMerge",
     "Scores",
+    "Simplex",
     "Slerp",
+    "Spaced",
     "Subspace",
     "TaskArithmetic",
     "Thresholds",
@@ -109,6 +140,7 @@ __all__ = [
     "WeightedSum",
     "Weights",
     "choose",
+    "choose_surrogate",
     "compare_preview",
     "damp",
     "errors",
@@ -120,6 +152,7 @@ __all__ = [
     "fit_curvatures",
     "fit_posterior",
     "fit_surrogate",
+    "front_uncertainty",
     "hypervolume",
     "is_nondominated",
     "load_posterior",
@@ -132,16 +165,20 @@ __all__ = [
     "run",
     "sample_merged",
     "save_posterior",
+    "search_front",
     "simplex_grid",
     "testing",
 ]
 
 _HOMES = {
     "Averaging": "merging",
+    "BayesianMap": "fronts.methods",
+    "Box": "types",
     "Breadcrumbs": "merging",
     "ByPattern": "merging",
     "ByWeights": "choices",
     "Coefficients": "types",
+    "Constraint": "types",
     "Dare": "merging",
     "Della": "merging",
     "Dense": "posteriors",
@@ -154,16 +191,21 @@ _HOMES = {
     "FitLowRank": "curvature",
     "FitSubspace": "curvature",
     "Front": "types",
+    "FrontProblem": "fronts.methods",
+    "Informed": "fronts.methods",
     "Isotropic": "posteriors",
     "Ivon": "training",
     "IvonSettings": "training",
     "Knee": "choices",
     "Kronecker": "posteriors",
     "LowRank": "posteriors",
+    "Map": "fronts.methods",
     "Mixture": "posteriors",
     "MixtureMerge": "merging",
+    "NestedMap": "fronts.methods",
     "Objective": "types",
     "PatternWeights": "types",
+    "PlainGaussianProcess": "surrogates",
     "PosteriorInformed": "surrogates",
     "PosteriorMerge": "merging",
     "Problem": "types",
@@ -174,7 +216,9 @@ _HOMES = {
     "ReferencePoint": "choices",
     "ResidentMerge": "merging",
     "Scores": "types",
+    "Simplex": "types",
     "Slerp": "merging",
+    "Spaced": "fronts.methods",
     "Subspace": "posteriors",
     "TaskArithmetic": "merging",
     "Thresholds": "choices",
@@ -183,6 +227,7 @@ _HOMES = {
     "WeightedSum": "merging",
     "Weights": "types",
     "choose": "choices",
+    "choose_surrogate": "surrogates",
     "compare_preview": "fronts",
     "damp": "posteriors",
     "estimate_front": "fronts",
@@ -193,6 +238,7 @@ _HOMES = {
     "fit_curvatures": "curvature",
     "fit_posterior": "curvature",
     "fit_surrogate": "surrogates",
+    "front_uncertainty": "fronts.uncertainty",
     "hypervolume": "fronts",
     "is_nondominated": "fronts",
     "load_posterior": "checkpoints",
@@ -205,6 +251,7 @@ _HOMES = {
     "run": "stages",
     "sample_merged": "merging",
     "save_posterior": "checkpoints",
+    "search_front": "fronts.search",
     "simplex_grid": "types",
 }
 _MODULES = ("errors", "testing")

@@ -54,7 +54,7 @@ OPTIONS = {
         "recipe",
         *("--out", "--estimate", "--checkpoint", "--optimizer", "--base", "--batch-size", "--unclipped", "--json"),
     ],
-    "front": ["recipe", "--out", "--json"],
+    "front": ["recipe", "--evaluations", "--out", "--json"],
     "choose": ["run", "--weights", "--at-least", "--best", "--reference", "--knee", "--json"],
     "export": ["run", "out", "--point", "--mergekit", "--overwrite", "--json"],
     "verify": ["recipe", "--points", "--out", "--json"],

@@ -176,7 +176,7 @@ def test_an_output_folder_that_exists(own: Path) -> None:
     ("changes", "seen"),
     [
         ({"frnt": {}}, ("unknown key 'frnt' (did you mean 'front'?)",)),
-        ({"front": {"divisons": 4}}, ("unknown key 'front.divisons' (did you mean 'divisions'?)",)),
+        ({"front": {"pionts": 4}}, ("unknown key 'front.pionts' (did you mean 'points'?)",)),
         ({"posterior": {"family": "subspce"}}, ("unknown posterior 'subspce' (did you mean 'subspace'?)",)),
         ({"posterior": {"settings": {"grops": 1}}}, ("no setting 'grops' (did you mean 'groups'?)",)),
         ({"posterior": {"settings": {"centres": "two"}}}, ("the setting 'centres' cannot be 'two'",)),

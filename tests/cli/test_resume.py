@@ -39,7 +39,13 @@ def _stored(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("how", "code", "message"),
     [
-        ("raise", 1, "error: the evaluator failed on task 'signs': RuntimeError: the GPU fell off the bus\n"),
+        (
+            "raise",
+            1,
+            "error: 3 of 3 evaluations failed, so the run stopped; what was measured is kept, and the same command "
+            "continues when the cause is repaired. The last one: the evaluator failed on task 'sums': RuntimeError: the "
+            "GPU fell off the bus\n",
+        ),
         ("interrupt", 130, "interrupted; the same command continues where it stopped\n"),
     ],
 )
@@ -77,7 +83,7 @@ def test_a_killed_process_loses_only_the_evaluation_in_flight(logged: Path, unin
 
 def test_a_larger_budget_pays_only_for_what_is_new(logged: Path) -> None:
     invoke("front", logged / "recipe.yaml")
-    content = logged_recipe(front={"evaluations": EVALUATIONS + 2, "divisions": 4})
+    content = logged_recipe(front={"evaluations": EVALUATIONS + 2})
     write_recipe(logged / "recipe-run", {**content, **_absolute(logged, content)})
     answer = invoke("front", logged / "recipe-run", "--json").json
     assert len(answer["scores"]["values"]) == EVALUATIONS + 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from paretomerge.errors import DataError, EvaluationError, WeightsError
-from paretomerge.evaluation import evaluate, evaluate_one, standard_error
+from paretomerge.evaluation import as_evaluation, evaluate, evaluate_one, measure_tasks, standard_error
 from paretomerge.types import Objective, Weights
 
 A = Objective("loss[a]", task="a", metric="loss")
@@ -142,3 +142,31 @@ def test_errors_raised_on_purpose_and_interrupts_pass_through() -> None:
         with pytest.raises(type(error)) as caught:
             evaluate_one(None, breaks, [A])
         assert caught.value is error
+
+
+def test_what_was_measured_once_gives_any_objectives() -> None:
+    calls: list[str] = []
+
+    def evaluator(model: float, task: str) -> dict[str, Any]:
+        calls.append(task)
+        return _scores(model, task)
+
+    measured = measure_tasks(2.0, evaluator, ["b", "a"])
+    assert calls == ["b", "a"]
+    for objectives in ([A], [B, A], [A, B]):
+        found, whole = as_evaluation(measured, objectives), evaluate_one(2.0, _scores, objectives)
+        assert found.values.tolist() == whole.values.tolist()
+        assert list(found.examples) == [objective.name for objective in objectives]
+
+
+def test_only_the_wanted_examples_are_asked_for() -> None:
+    def evaluator(model: float, task: str, examples: Any = None) -> Any:
+        return model + (np.arange(5.0) if examples is None else np.arange(5.0)[examples])
+
+    found = measure_tasks(1.0, evaluator, ["a", "b"], {"a": np.array([4, 0])})
+    assert found["a"][""].tolist() == [5.0, 1.0]
+    assert len(found["b"][""]) == 5
+    with pytest.raises(EvaluationError, match="asked for 2 examples of task 'a' and returned 5 as the score"):
+        measure_tasks(1.0, lambda model, task, examples: np.zeros(5), ["a"], {"a": np.array([4, 0])})
+    with pytest.raises(EvaluationError, match=r"task 'a': TypeError: .*unexpected keyword argument 'examples'"):
+        measure_tasks(1.0, lambda model, task: np.zeros(5), ["a"], {"a": np.array([4, 0])})

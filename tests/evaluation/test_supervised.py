@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -134,3 +135,36 @@ def test_the_loss_of_tokens_is_the_mean_over_their_labels(likelihood: Any, shift
         assert float(found["loss"][b]) == pytest.approx(sum(each) / len(each), rel=1e-12)
     assert list(found) == ["loss"]
     assert [objective.name for objective in supervised_objectives(problem)] == ["loss[a]"]
+
+
+@pytest.mark.parametrize("examples", [[0, 1, 2], [10, 3, 4, 0], [7], list(range(11))[::-1]])
+def test_some_examples_are_scored_in_the_order_that_was_asked_for(examples: list[int], generator: Any) -> None:
+    evaluator = SupervisedEvaluator(_problem())
+    params = _params(generator)
+    assert evaluator.count_examples("bb") == SIZES["test"]
+    whole, some = evaluator(params, "bb"), evaluator(params, "bb", np.array(examples))
+    torch.testing.assert_close(some["loss"], whole["loss"][examples], rtol=1e-12, atol=0)
+    assert some["accuracy"].tolist() == whole["accuracy"][examples].tolist()
+
+
+def test_batches_without_wanted_examples_are_not_run_and_mappings_of_inputs_are_cut(generator: Any) -> None:
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+
+        def forward(self, inputs: Tensor, scale: float) -> Tensor:
+            seen.append(len(inputs))
+            return scale * (inputs @ self.weight)[:, None]
+
+    batches = [({"inputs": inputs, "scale": 2.0}, inputs[:, :1]) for inputs, _ in _data("a", "test")]
+    problem = Problem(("a",), Counting, lambda task, split: batches, "gaussian")
+    params = {"weight": torch.randn(3, generator=generator, dtype=torch.float64)}
+    evaluator = SupervisedEvaluator(problem)
+    whole = evaluator(params, "a")["loss"]
+    seen.clear()
+    some = evaluator(params, "a", np.array([9, 1, 8]))["loss"]
+    assert seen == [1, 2]
+    torch.testing.assert_close(some, whole[[9, 1, 8]], rtol=1e-12, atol=0)

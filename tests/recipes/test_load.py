@@ -46,9 +46,15 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         {},
         optional={
             "evaluations": st.integers(0, 99),
-            "divisions": st.integers(1, 20),
+            "method": names,
+            "settings": options,
+            "domain": st.sampled_from(["weights", "coefficients", "groups"]),
+            "bounds": st.tuples(st.floats(-2, 0), st.floats(0.5, 2)),
+            "points": st.integers(1, 20),
             "metric": names,
-            "surrogate": st.sampled_from(["informed", "quadratic"]),
+            "objectives": st.lists(names, max_size=2),
+            "constraints": st.lists(st.just("tokens <= 300"), max_size=1),
+            "interval": st.floats(0.5, 0.99),
         },
     )
     training = st.fixed_dictionaries(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis.extra import numpy as hnp
 
 from paretomerge.errors import InputError, StorageError
 from paretomerge.evaluation import Evaluation
-from paretomerge.runs import Journal, evaluation_key
+from paretomerge.runs import Journal, StoredFailure, evaluation_key
 from paretomerge.runs.migrations import MIGRATIONS
+from paretomerge.runs.owners import new_owner
 from paretomerge.types import Ledger
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -76,9 +78,22 @@ def test_costs_add_up_over_sittings_in_the_order_of_the_stages(tmp_path: Path) -
     assert ledger == {"fit": Ledger(0, 10, 0, 1.0), "evaluate": Ledger(2, 0, 4, 0.0)}
 
 
-def test_a_stored_evaluation_survives_a_power_failure(journal: Journal) -> None:
-    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert journal._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+@pytest.mark.parametrize("what", ["remember", "store", "charge", "fail", "note", "forgive"])
+def test_what_is_stored_survives_a_power_failure_and_claims_need_not(journal: Journal, what: str) -> None:
+    connection = journal._database.connection
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    journal.claim("k", "me", 1.0)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (1,)
+    arguments: dict[str, tuple[Any, ...]] = {
+        "remember": ("k", _evaluation(), {}),
+        "store": ("k", [("row", "a", None, _evaluation())], {}),
+        "charge": ("s", Ledger()),
+        "fail": ("k", "s", "reason"),
+        "note": ("name", 1),
+        "forgive": (["k"],),
+    }
+    getattr(journal, what)(*arguments[what])
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 def test_facts_are_replaced_and_missing_ones_are_none(journal: Journal) -> None:
@@ -99,12 +114,12 @@ def test_what_fails_half_way_leaves_nothing(journal: Journal) -> None:
 
 def test_a_full_disk_is_a_storage_error_and_the_journal_stays_usable(journal: Journal) -> None:
     journal.remember("small", _evaluation(), {})
-    pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
-    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = journal._database.connection.execute("PRAGMA page_count").fetchone()[0]
+    journal._database.connection.execute(f"PRAGMA max_page_count = {pages}")
     large = Evaluation(np.array([1.0]), np.array([0.0]), {"a": np.zeros(100_000)})
     with pytest.raises(StorageError, match=r"journal\.sqlite: database or disk is full"):
         journal.remember("large", large, {})
-    journal._connection.execute("PRAGMA max_page_count = 100000")
+    journal._database.connection.execute("PRAGMA max_page_count = 100000")
     assert journal.recall("large") is None
     journal.remember("large", large, {})
     assert journal.count() == 2
@@ -174,6 +189,96 @@ def test_two_processes_share_one_journal_from_its_first_moment(tmp_path: Path) -
         found = journal.recall("shared 24")
         assert found is not None
         assert found.values.tolist() == [24.0]
+
+
+def test_failures_count_until_they_are_forgiven_and_stay_on_record(journal: Journal) -> None:
+    assert journal.fail("k", "front", "out of memory", Ledger(seconds=2.0)) == 1
+    assert journal.fail("other", "front", "NaN", counts=2) == 2
+    assert journal.fail("k", "verify", "again") == 2
+    assert journal.failures("k") == [
+        StoredFailure("k", "front", "out of memory", 1),
+        StoredFailure("k", "verify", "again", 1),
+    ]
+    journal.forgive(["k", "unknown"])
+    assert [(failure.key, failure.counts) for failure in journal.failures()] == [("k", 0), ("other", 2), ("k", 0)]
+    assert journal.fail("k", "front", "once more") == 1
+    assert journal.ledger() == {"front": Ledger(seconds=2.0)}
+
+
+def test_a_claim_keeps_others_away_until_it_ends(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert journal.claim("k", "me", 100.0)
+    assert journal.claim("k", "me", 100.0)
+    assert not journal.claim("k", "you", 100.0)
+    assert journal.claim("another", "you", 100.0)
+    journal.release("you", "k")  # not theirs
+    assert not journal.claim("k", "you", 100.0)
+    journal.release("me", "k")
+    assert journal.claim("k", "you", 100.0)
+    journal.release("you")
+    assert journal.claim("k", "me", 100.0)
+    assert journal.claim("another", "me", 100.0)
+
+
+@pytest.mark.parametrize("ending", ["fail", "store"])
+def test_a_result_ends_the_claim(journal: Journal, ending: str) -> None:
+    journal.claim("k", "me", 100.0)
+    if ending == "fail":
+        journal.fail("k", "front", "reason")
+    else:
+        journal.store("k", [("row", "a", None, _evaluation())], {})
+    assert journal.claim("k", "you", 100.0)
+
+
+def test_a_claim_that_is_not_renewed_runs_out(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    journal.claim("renewed", "me", 10.0)
+    journal.claim("forgotten", "me too", 10.0)
+    monkeypatch.setattr("paretomerge.runs.journal.time.time", lambda: now + 8)
+    journal.renew("me", 10.0)
+    monkeypatch.setattr("paretomerge.runs.journal.time.time", lambda: now + 12)
+    assert not journal.claim("renewed", "you", 10.0)
+    assert journal.claim("forgotten", "you", 10.0)
+
+
+def test_the_claim_of_a_dead_process_is_free_at_once(journal: Journal) -> None:
+    context = multiprocessing.get_context("fork")
+    theirs, ours = context.Pipe()
+
+    def claim() -> None:
+        owner = new_owner()
+        with Journal(journal.path) as opened:
+            theirs.send(opened.claim("k", owner, 1000.0))
+        time.sleep(60)
+
+    process = context.Process(target=claim)
+    process.start()
+    assert ours.recv()
+    assert not journal.claim("k", new_owner(), 1000.0)
+    process.kill()
+    process.join()
+    assert journal.claim("k", new_owner(), 1000.0)
+
+
+def test_models_are_counted_once_and_parts_of_evaluations_not_at_all(journal: Journal) -> None:
+    journal.store("m", [("m a", "a", None, _evaluation()), ("m b", "b", None, _evaluation())], {})
+    journal.store("n", [("n a 0", "a", "0:4:0:2", _evaluation())], {}, ("race", Ledger(evaluations=1)))
+    journal.remember("whole", _evaluation(), {})
+    assert journal.count() == 2
+    assert journal.parts("n", "a") == [("n a 0", "0:4:0:2")]
+    assert journal.parts("m", "a") == []
+    assert journal.ledger()["race"].evaluations == 1
+
+
+def test_what_cannot_be_stored_charges_nothing(journal: Journal) -> None:
+    broken = Evaluation(np.array([1.0]), np.array([0.0]), {"bad": np.array(["x"], dtype=object)})
+    journal.claim("m", "me", 100.0)
+    with pytest.raises(ValueError, match="could not convert"):
+        journal.store(
+            "m", [("a", "a", None, _evaluation()), ("b", "b", None, broken)], {}, ("s", Ledger(evaluations=1))
+        )
+    assert journal.count() == 0
+    assert journal.ledger() == {}
+    assert not journal.claim("m", "you", 100.0)
 
 
 def test_keys_depend_on_everything_but_the_order_of_the_parts() -> None:

@@ -27,7 +27,7 @@ def write_adapter(folder: Path, rank: int = 2) -> torch.Tensor:
 
 def test_an_adapter_is_a_task_like_any_other(own: Path) -> None:
     added = write_adapter(own / "adapter")
-    content = recipe_of(posterior={"family": "isotropic"}, front={"evaluations": 6, "divisions": 3})
+    content = recipe_of(posterior={"family": "isotropic"}, front={"evaluations": 6})
     content["tasks"]["signs"] = {"checkpoint": "adapter"}
     study = open_study(write_recipe(own, content))
     base = open_checkpoint(own / "base")

@@ -42,7 +42,7 @@ def test_choice_and_verification_join_the_report_while_they_are_current(own: Pat
     assert written[-1].ledger["verify"]["trainings"] == 2
     assert [objective.metric for objective in written[-1].scores.objectives] == ["loss"] * 3
     path = study.folder.recipe
-    path.write_text(path.read_text().replace("divisions: 4", "divisions: 3"))
+    path.write_text(path.read_text().replace("points: 15", "points: 12"))
     report_run(open_study(study.folder.path))
     assert written[-1].choice is None
     assert written[-1].scores.origin.count("trained") == 0

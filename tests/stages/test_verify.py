@@ -61,8 +61,7 @@ def test_no_more_points_than_the_front_has() -> None:
 
 def test_truths_are_joint_finetunings_from_the_base_with_the_recipes_seed(own: Path) -> None:
     study = open_study(own / "recipe.yaml")
-    alpha = dict(zip(TASKS, (0.5, 0.25, 0.25), strict=True))
-    choose_point(study, ByWeights(alpha))
+    alpha = choose_point(study, ByWeights(dict(zip(TASKS, (0.5, 0.25, 0.25), strict=True)))).point.weights
     verification = verify_run(study, 1)
     assert study.problem is not None
     expected = finetune(study.problem, read_params(own / "base"), alpha, TrainingRecipe(**TRAINING), 0)
@@ -70,7 +69,7 @@ def test_truths_are_joint_finetunings_from_the_base_with_the_recipes_seed(own: P
     trained = read_params(folder)
     assert all(torch.equal(trained[name], expected.params[name]) for name in trained)
     assert verification.truths.origin == ("trained",)
-    assert verification.truths.weights.tolist() == [[0.5, 0.25, 0.25]]
+    assert verification.truths.weights.tolist() == [list(alpha.values())]
     losses = [float(study.evaluator("test")(trained, task)["loss"].double().mean()) for task in TASKS]
     np.testing.assert_allclose(verification.truths.select("loss").values[0], losses, rtol=1e-6)
 

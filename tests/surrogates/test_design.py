@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretomerge.errors import DataError
-from paretomerge.surrogates import simplex_design
+from paretomerge.surrogates import initial_design, simplex_design
+from paretomerge.types import Box, Simplex, grouped_box
 
 
 @settings(max_examples=30)
@@ -57,3 +58,64 @@ def test_one_task_has_one_weighting_and_very_many_tasks_are_fine():
 def test_a_negative_number_of_points_is_refused():
     with pytest.raises(DataError, match="a design needs a number of weightings >= 0, got -1"):
         simplex_design(2, -1)
+
+
+def names(count):
+    return tuple("abcdefgh"[:count])
+
+
+@settings(max_examples=30)
+@given(
+    size=st.integers(1, 6),
+    count=st.integers(0, 40),
+    more=st.integers(0, 60),
+    lower=st.sampled_from([-0.5, 0.0, 0.2]),
+    simplex=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_initial_designs_are_prefixes_of_larger_ones_and_lie_in_the_domain(size, count, more, lower, simplex, seed):
+    domain = Simplex(names(size)) if simplex else Box(names(size), lower, 1.3)
+    design = initial_design(domain, count + more, seed)
+    assert np.array_equal(initial_design(domain, count, seed), design[:count])
+    if size > 1 or not simplex:
+        assert design.shape == (count + more, size)
+        assert len(np.unique(design, axis=0)) == len(design)
+    if len(design):
+        assert domain.checked(design) == pytest.approx(design)
+
+
+def test_a_box_starts_with_the_base_the_finetunes_and_their_average():
+    design = initial_design(Box(("a", "b", "c"), -0.5, 1.5), 12, seed=3)
+    assert design[0].tolist() == [0.0, 0.0, 0.0]
+    assert np.array_equal(design[1:4], np.eye(3))
+    assert design[4] == pytest.approx(np.full(3, 1 / 3))
+    assert np.array_equal(design[5:], Box(("a", "b", "c"), -0.5, 1.5).spread(7, 3))
+
+
+def test_the_finetunes_of_a_grouped_box_have_all_their_groups():
+    design = initial_design(grouped_box(("a", "b"), ("x:1", "y")), 4)
+    assert design.tolist() == [[0.0] * 4, [1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.5] * 4]
+    assert np.array_equal(initial_design(Box(("x:a", "y:a", "y:b")), 4)[1:], np.eye(3))
+    assert np.array_equal(initial_design(Box(("a", "x:b")), 3)[1:], np.eye(2))
+
+
+def test_known_models_outside_the_box_are_moved_into_it_and_not_repeated():
+    design = initial_design(Box(("a", "b"), 0.1, 0.4), 3)
+    assert design.tolist() == [[0.4, 0.1], [0.1, 0.4], [0.4, 0.4]]
+    assert initial_design(Box(("a",)), 2).tolist() == [[0.0], [1.0]]
+
+
+def test_the_seed_only_scrambles():
+    one, other = (initial_design(Box(("a", "b")), 9, seed) for seed in (0, 1))
+    assert np.array_equal(one[:4], other[:4])
+    assert not np.isclose(one[4:], other[4:]).any()
+
+
+def test_the_simplex_has_its_own_design():
+    assert np.array_equal(initial_design(Simplex(("a", "b", "c")), 17), simplex_design(3, 17))
+
+
+@pytest.mark.parametrize("domain", [Box(("a", "b")), Simplex(("a", "b"))])
+def test_a_negative_initial_design_is_refused(domain):
+    with pytest.raises(DataError, match="a design needs a number of points >= 0, got -2"):
+        initial_design(domain, -2)

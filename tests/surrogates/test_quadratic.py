@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from paretomerge.errors import DataError
 from paretomerge.surrogates import Quadratic, fit_surrogate, simplex_design
-from paretomerge.types import Objective, simplex_grid
+from paretomerge.types import Box, Objective, Scores, simplex_grid
 
 
 def held_out_r2(fitted, truth, tasks):
@@ -78,7 +78,7 @@ def test_too_few_scores_are_refused_unless_that_is_wanted(scores_at):
     scores = scores_at(weights, weights)
     with pytest.raises(
         DataError,
-        match="a quadratic in 3 weights has 6 coefficients: it needs at least 6 scored weightings, got 5",
+        match="a quadratic in 3 coordinates has 6 coefficients: it needs at least 6 scored points, got 5",
     ):
         fit_surrogate(scores, Quadratic())
     fitted = fit_surrogate(scores, Quadratic(allow_underdetermined=True))
@@ -99,12 +99,6 @@ def test_without_scores_there_is_only_the_prior(scores_at):
     assert fitted.predict([[0.5, 0.5]])[0].tolist() == [[0.0, 0.0]]
 
 
-def test_features_are_the_weights_and_their_products():
-    assert Quadratic().features(np.array([[0.2, 0.3, 0.5]]), ("a", "b", "c"), Objective("a"))[0] == pytest.approx(
-        [0.2, 0.3, 0.5, 0.06, 0.1, 0.15]
-    )
-
-
 def test_predictions_respect_the_bounds(random_quadratic, scores_at):
     weights = design(3)
     steep = expit(5 * random_quadratic(3, 1)(weights))
@@ -119,3 +113,122 @@ def test_an_unscored_corner_is_expected_near_the_mean_score(scores_at):
     scores = scores_at(two_corners, [[0.5, 0.5, 0.5], [0.7, 0.7, 0.7]])
     fitted = fit_surrogate(scores, Quadratic(allow_underdetermined=True))
     assert fitted.predict([[0.0, 0.0, 1.0]])[0] == pytest.approx(0.6, abs=1e-6)
+
+
+def concave(dimension, seed):
+    """`(A, b, e)` of a convex quadratic for each of two objectives."""
+    rng = np.random.default_rng(seed)
+    root = rng.standard_normal((2, dimension, dimension)) / dimension**0.5
+    return root @ root.transpose(0, 2, 1) + 0.3 * np.eye(dimension), rng.standard_normal((2, dimension)), np.ones(2)
+
+
+def quadratic_values(form, points):
+    A, b, e = form
+    return 0.5 * np.einsum("ki,mij,kj->km", points, A, points) + points @ b.T + e
+
+
+BOX = Box(("a", "b", "c"), (-0.5, 0.0, 0.0), (1.0, 1.0, 2.0))
+OBJECTIVES = (Objective("loss"), Objective("score", "maximise", bounds=(0.0, 1.0)))
+
+
+def boxed(points, form, noise=0.0, seed=0):
+    """Exact or noisy scores: a loss, and a bounded score that is the sigmoid of minus its quadratic."""
+    eta = quadratic_values(form, points)
+    values = np.stack([eta[:, 0], expit(-eta[:, 1])], 1)
+    values = values + noise * np.random.default_rng(seed).standard_normal(values.shape)
+    return Scores(BOX.names, points, values, np.full_like(values, noise), OBJECTIVES, "merged")
+
+
+@pytest.mark.parametrize("shape", ["free", "convex"])
+def test_in_a_box_quadratics_are_recovered_as_those_of_minimised_objectives(shape):
+    form = concave(3, 0)
+    fitted = fit_surrogate(boxed(BOX.spread(20), form), Quadratic(shape=shape), BOX)
+    for found, expected in zip(fitted.quadratics(), form, strict=True):
+        assert found == pytest.approx(expected, abs=2e-3)
+    queries = BOX.spread(50, seed=1)
+    eta = quadratic_values(fitted.quadratics(), queries)
+    assert fitted.predict(queries)[0] == pytest.approx(np.stack([eta[:, 0], expit(-eta[:, 1])], 1), abs=1e-4)
+
+
+def test_on_the_simplex_quadratics_are_forms_in_the_weights(random_quadratic, scores_at):
+    truth, weights = random_quadratic(3, 1), design(3)
+    fitted = fit_surrogate(scores_at(weights, -truth(weights), direction="maximise"), Quadratic())
+    queries = simplex_grid(3, 6)
+    assert quadratic_values(fitted.quadratics(), queries) == pytest.approx(truth(queries), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_convex_shape_is_kept_against_noise_and_predicts_better(seed):
+    form, points = concave(3, seed), BOX.spread(13, seed=seed)
+    scores = boxed(points, form, 0.15, seed)
+    free, convex = (fit_surrogate(scores, Quadratic(shape=shape), BOX) for shape in ("free", "convex"))
+    assert np.linalg.eigvalsh(free.quadratics()[0]).min() < -0.01
+    assert np.linalg.eigvalsh(convex.quadratics()[0]).min() > -1e-9
+    queries = BOX.spread(100, seed=9)
+    truth = boxed(queries, form).values
+    errors = [((one.predict(queries)[0] - truth) ** 2).mean() for one in (free, convex)]
+    assert errors[1] < errors[0]
+    assert np.isfinite(convex.fit_quality).all()
+    assert convex.fit_quality[0] > free.fit_quality[0] - 0.1
+
+
+def test_a_truth_that_is_not_convex_is_misfit_of_a_convex_shape():
+    points = BOX.spread(30)
+    bent = np.stack([-3 * points[:, 0] ** 2, expit(3 * points[:, 0] ** 2 - 1)], 1)
+    scores = Scores(BOX.names, points, bent, 0 * bent, OBJECTIVES, "merged")
+    fitted = fit_surrogate(scores, Quadratic(shape="convex"), BOX)
+    assert np.linalg.eigvalsh(fitted.quadratics()[0]).min() > -1e-9
+    errors = np.abs(fitted.predict(points)[0] - bent)
+    assert errors.max() > 0.1
+    assert (errors < 3 * fitted.predict(points)[1]).mean() > 0.9
+
+
+def test_on_the_simplex_a_convex_shape_is_convex_along_it(scores_at):
+    weights = design(3)
+    scores = scores_at(weights, np.random.default_rng(0).standard_normal((len(weights), 3)))
+    fitted = fit_surrogate(scores, Quadratic(shape="convex"))
+    along = np.array([[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]])
+    assert np.linalg.eigvalsh(along.T @ fitted.quadratics()[0] @ along).min() > -1e-9
+
+
+@pytest.mark.parametrize("tasks", [2, 4, 8])
+def test_in_a_box_held_out_quality_is_high_at_one_and_a_half_times_the_coefficients(tasks):
+    from paretomerge.testing.landscapes import SigmoidQuadratic
+
+    for curvature in ("mild", "strong"):
+        truth = SigmoidQuadratic.random(tasks, curvature, np.random.default_rng(tasks))
+        points = truth.domain.spread(math.ceil(0.75 * (tasks + 1) * (tasks + 2)))
+        exact = truth.scores(points)
+        scores = Scores(truth.tasks, points, exact, 0 * exact, truth.objectives, "merged")
+        fitted = fit_surrogate(scores, Quadratic(), truth.domain)
+        queries = truth.domain.spread(200, seed=1)
+        expected = truth.scores(queries)
+        errors = fitted.predict(queries)[0] - expected
+        assert (1 - (errors**2).mean(0) / expected.var(0) > 0.99).all()
+
+
+def test_repeated_weightings_do_not_determine_more(scores_at):
+    weights = np.repeat(simplex_design(2, 2), 3, axis=0)
+    fitted = fit_surrogate(scores_at(weights, weights), Quadratic())
+    assert fitted.warnings[0].startswith("a: 6 scores determine 2 of 3 coefficients")
+
+
+def test_predictions_that_are_worse_than_the_mean_are_warned_about(scores_at):
+    weights = simplex_design(2, 12)
+    values = np.stack([weights[:, 0], np.random.default_rng(0).normal(size=12)], axis=1)
+    fitted = fit_surrogate(scores_at(weights, values), Quadratic())
+    assert fitted.fit_quality[0] > 0.9
+    assert fitted.fit_quality[1] < 0
+    (warning,) = fitted.warnings
+    assert warning.startswith("b: each of 12 scores is predicted from the others worse than by their mean")
+
+
+def test_errors_that_scores_share_are_no_noise_of_the_fit(scores_at):
+    weights = simplex_design(2, 12)
+    values = np.sin(9 * weights) / 10 + weights
+    alone = scores_at(weights, values, 0.2)
+    together = Scores(
+        alone.tasks, weights, values, alone.stderr, alone.objectives, "merged", np.full((2, 12, 12), 0.04 - 1e-12)
+    )
+    loose, tight = (fit_surrogate(scores, Quadratic()) for scores in (alone, together))
+    assert tight.predict(weights)[1].mean() < 0.8 * loose.predict(weights)[1].mean()

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from paretomerge.cli.options import JsonOption, OutOption, RecipeOrRun, print_json
 from paretomerge.cli.progress import shown_progress
 
-EXAMPLE = "paretomerge front recipe.yaml"
+EXAMPLE = "paretomerge front recipe.yaml --evaluations 30"
+BudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--evaluations",
+        min=0,
+        help="Merged models to measure in all, instead of the recipe's number; what is stored counts, and is not "
+        "measured again.",
+    ),
+]
 
 
-def command(recipe: RecipeOrRun, out: OutOption = None, json: JsonOption = False) -> None:
-    """Evaluate a few merged models and estimate the front."""
+def command(
+    recipe: RecipeOrRun, evaluations: BudgetOption = None, out: OutOption = None, json: JsonOption = False
+) -> None:
+    """Evaluate a few merged models and estimate the front, with intervals."""
     from paretomerge.stages import estimate_run_front, open_study
 
     study = open_study(recipe, out)
     with shown_progress(quiet=json) as progress:
-        estimated = estimate_run_front(study, progress)
-    warnings = estimated.surrogate.warnings
+        estimated = estimate_run_front(study, progress, evaluations)
     if json:
-        print_json(
-            {
-                "run": str(study.folder.path),
-                "front": estimated.front.as_dict(),
-                "scores": estimated.scores.as_dict(),
-                "warnings": list(warnings),
-            }
-        )
+        print_json({"run": str(study.folder.path), **estimated.as_dict()})
         return
     from rich.console import Console
 
     from paretomerge.cli.tables import front_table
 
-    Console().print(front_table(estimated.front))
-    for warning in warnings:
+    console = Console()
+    console.print(front_table(estimated.front, estimated.uncertainty))
+    for warning in estimated.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{len(estimated.scores)} merged models evaluated; run folder: {study.folder.path}")
-    typer.echo(f"next: paretomerge choose {study.folder.path} --knee")
+    for sentence in estimated.summary:
+        console.print(sentence, highlight=False)
+    typer.echo(f"run folder: {study.folder.path}\nnext: paretomerge choose {study.folder.path} --knee")

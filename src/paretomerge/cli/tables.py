@@ -6,29 +6,55 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from paretomerge.fronts.uncertainty import FrontUncertainty
 from paretomerge.reports import compact_table
 from paretomerge.types import Front, FrontPoint
 
+_MOST_COORDINATES = 12
 
-def front_table(front: Front) -> Table:
-    """Every point with its number, weights and values."""
-    return points_table(front, "front (predicted)" if set(front.origin) == {"predicted"} else "front")
+
+def front_table(front: Front, uncertainty: FrontUncertainty | None = None) -> Table:
+    """Every point with its number, weights, values with intervals, and how probable it is on the front."""
+    title = "front (predicted)" if set(front.origin) == {"predicted"} else "front"
+    if uncertainty is None:
+        return points_table(front, title)
+    columns = _weight_columns(list(front))
+    # 80 columns hold two objectives with their intervals side by side; with more, intervals go below.
+    wide = len(columns) + len(front.objectives) > 5
+    for column, objective in enumerate(front.objectives):
+        ends = zip(uncertainty.lower[:, column], uncertainty.upper[:, column], strict=True)
+        between = "\n" if wide else " "
+        shown = [
+            f"{_digits(value)}{between}[{_digits(low, 3)}, {_digits(high, 3)}]"
+            for value, (low, high) in zip(front.values[:, column], ends, strict=True)
+        ]
+        columns.append((objective.name, shown))
+    columns.append(("on\nfront", [f"{100 * share:.0f} %" for share in uncertainty.nondominated]))
+    return compact_table(columns, f"{title}, {100 * uncertainty.level:g} % intervals")
 
 
 def points_table(points: Iterable[FrontPoint], title: str) -> Table:
     """Points of a front as rows; values ± 1.96 standard deviations."""
     rows = list(points)
-    tasks, names = list(rows[0].weights), list(rows[0].values)
+    names = list(rows[0].values)
     # 80 columns hold three tasks side by side; with more, the ± goes below its value.
-    between = " ±" if len(tasks) + len(names) <= 6 else "\n±"
-    columns = [("point", [str(row.id) for row in rows])]
-    columns += [(f"weight\n{task}", [f"{row.weights[task]:.3f}" for row in rows]) for task in tasks]
+    between = " ±" if len(rows[0].weights) + len(names) <= 6 else "\n±"
+    columns = _weight_columns(rows)
     columns += [
         (name, [f"{_digits(row.values[name])}{between}{1.96 * row.stdev[name]:.2g}" for row in rows]) for name in names
     ]
     return compact_table(columns, f"{title}, values ± 95 %")
 
 
-def _digits(value: float) -> str:
-    """Four significant digits, trailing zeros kept so that columns line up."""
-    return f"{value:#.4g}".rstrip(".")
+def _weight_columns(rows: list[FrontPoint]) -> list[tuple[str, list[str]]]:
+    """The number of each point, and its coordinates; too many of them would hide the scores."""
+    names = list(rows[0].weights)
+    columns = [("point", [str(row.id) for row in rows])]
+    if len(names) <= _MOST_COORDINATES:
+        columns += [(f"weight\n{name}", [f"{row.weights[name]:.3f}" for row in rows]) for name in names]
+    return columns
+
+
+def _digits(value: float, count: int = 4) -> str:
+    """Significant digits, trailing zeros kept so that columns line up."""
+    return f"{value:#.{count}g}".rstrip(".")

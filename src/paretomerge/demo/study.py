@@ -149,7 +149,7 @@ def recipe_of(folders: Mapping[str, Path], seed: int) -> Recipe:
                 "family": fit.fit.family,
                 "settings": asdict(fit.fit),
             },
-            "front": {"evaluations": 15, "divisions": 12, "split": "validation"},
+            "front": {"evaluations": 15, "split": "validation"},
             "training": asdict(FINETUNING),
             "seed": seed,
         },

@@ -19,8 +19,11 @@ from paretomerge.types import Objective, Origin, Params, Scores, Weights
 PerExample = Any
 """Per-example scores: an array `[n]`, or a mapping metric → array `[n]` when there are several metrics."""
 
-Evaluator = Callable[[Any, str], PerExample]
+Evaluator = Callable[..., PerExample]
 """`(model, task) → per-example scores`."""
+
+Metrics = Mapping[str, np.ndarray]
+"""What was measured of one model on one task: metric → per-example scores `[n]`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +81,47 @@ def evaluate(
 
 def evaluate_one(model: Any, evaluator: Evaluator, objectives: Sequence[Objective]) -> Evaluation:
     """Score one model on every objective, calling the evaluator once per task."""
-    measured: dict[str, Mapping[str, np.ndarray]] = {}
-    for task in dict.fromkeys(objective.task for objective in objectives):
+    tasks = dict.fromkeys(objective.task for objective in objectives)
+    return as_evaluation(measure_tasks(model, evaluator, tasks), objectives)
+
+
+def measure_tasks(
+    model: Any, evaluator: Evaluator, tasks: Iterable[str], examples: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Metrics]:
+    """Every metric that an evaluator has of one model: task → metric → per-example scores `[n]`.
+
+    Args:
+        model: what the evaluator takes.
+        evaluator: called once per task.
+        tasks: the tasks.
+        examples: task → numbers of the examples that are scored, in this order; all of a task that is not named. The
+            evaluator must take them as its keyword `examples`, see `evaluation.subsets`.
+
+    Raises:
+        EvaluationError: the evaluator raised, or returned something that is not scores.
+        DataError: an empty evaluation set.
+    """
+    measured = {}
+    for task in tasks:
+        wanted = None if examples is None else examples.get(task)
         try:
-            returned = evaluator(model, task)
+            returned = evaluator(model, task) if wanted is None else evaluator(model, task, examples=wanted)
         except ParetomergeError:
             raise
         except Exception as error:
             raise EvaluationError(f"the evaluator failed on task {task!r}: {type(error).__name__}: {error}") from error
         measured[task] = _as_metrics(returned, task)
+        if wanted is not None:
+            _require_count(measured[task], len(wanted), task)
+    return measured
+
+
+def as_evaluation(measured: Mapping[str, Metrics], objectives: Sequence[Objective]) -> Evaluation:
+    """The objectives' scores out of what was measured per task.
+
+    Raises:
+        EvaluationError: a metric that the evaluator did not return.
+    """
     columns = [_column(measured[objective.task], objective) for objective in objectives]
     return Evaluation(
         np.array([column.mean() for column in columns]),
@@ -110,11 +145,20 @@ def _weightings(weights: Any, tasks: Sequence[str]) -> np.ndarray:
         raise DataError(f"weights must be an array [models, {len(tasks)} tasks], got {weights!r:.80}") from error
 
 
-def _as_metrics(returned: PerExample, task: str) -> Mapping[str, np.ndarray]:
+def _as_metrics(returned: PerExample, task: str) -> Metrics:
     metrics = returned if isinstance(returned, Mapping) else {"": returned}
     if not metrics:
         raise EvaluationError(f"the evaluator returned no metric for task {task!r}")
     return {str(metric): _as_scores(values, task, str(metric)) for metric, values in metrics.items()}
+
+
+def _require_count(metrics: Metrics, count: int, task: str) -> None:
+    for metric, scores in metrics.items():
+        if len(scores) != count:
+            raise EvaluationError(
+                f"the evaluator was asked for {count} examples of task {task!r} and returned {len(scores)} as the "
+                f"{metric or 'score'}: it must score the numbered `examples`, one score each, in their order"
+            )
 
 
 def _as_scores(values: Any, task: str, metric: str) -> np.ndarray:
@@ -138,7 +182,7 @@ def _as_scores(values: Any, task: str, metric: str) -> np.ndarray:
     return array
 
 
-def _column(metrics: Mapping[str, np.ndarray], objective: Objective) -> np.ndarray:
+def _column(metrics: Metrics, objective: Objective) -> np.ndarray:
     if objective.metric in metrics:
         return metrics[objective.metric]
     if not objective.metric and len(metrics) == 1:

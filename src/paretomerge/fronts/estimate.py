@@ -6,32 +6,17 @@ Shapes: `K` weightings, `T` tasks, `M` objectives.
 from __future__ import annotations
 
 from math import comb
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from paretomerge.errors import DataError
 from paretomerge.fronts.dominance import front_from_scores
-from paretomerge.types import Front, Objective, Origin, Scores, Weights, simplex_grid
+from paretomerge.fronts.predictions import Predictor, predicted_scores
+from paretomerge.types import Front, Scores, Weights, simplex_grid
 
 LARGEST_GRID = 100_000
-
-
-@runtime_checkable
-class Predictor(Protocol):
-    """A fitted surrogate: the score of every objective at every weighting, with its uncertainty."""
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The `T` task names, the order of the columns of `weights`."""
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """The `M` objectives, the order of the columns of the prediction."""
-
-    def predict(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean `[K, M]` in the objectives' own directions, and standard deviation `[K, M]`, at `[K, T]`."""
 
 
 def estimate_front(
@@ -73,20 +58,7 @@ def estimate_front(
         grid = _grid(len(tasks), divisions)
     else:
         grid = Weights.of(weights, tasks, on_simplex=getattr(weights, "on_simplex", True)).batch
-    return front_from_scores(_predicted(surrogate_or_scores, grid), reference)
-
-
-def _predicted(surrogate: Predictor, grid: np.ndarray) -> Scores:
-    mean, stdev = (np.asarray(part, dtype=np.float64) for part in surrogate.predict(grid))
-    expected = (len(grid), len(surrogate.objectives))
-    for what, part in (("means", mean), ("standard deviations", stdev)):
-        if part.shape != expected or not np.isfinite(part).all():
-            raise DataError(
-                f"the surrogate {type(surrogate).__name__} returned {what} of shape {list(part.shape)} "
-                f"({int((~np.isfinite(part)).sum())} not finite), expected {list(expected)} finite numbers"
-            )
-    origin: Origin = "predicted"
-    return Scores(surrogate.tasks, grid, mean, stdev, surrogate.objectives, (origin,) * len(grid))
+    return front_from_scores(predicted_scores(surrogate_or_scores, grid), reference)
 
 
 def _grid(tasks: int, divisions: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from paretomerge.errors import PosteriorError
 from paretomerge.merging.base import Domain, Inputs, Outputs
 from paretomerge.merging.elementwise import merge_elementwise
 from paretomerge.merging.factored import merge_factored
@@ -72,6 +73,10 @@ class PosteriorMerge:
         return solve_matrix(naturals, values)
 
 
+_LARGEST_BATCH = 2**20
+"""Entries of the precisions that are solved with at a time."""
+
+
 def with_prior(state: Inputs, values: Tensor) -> tuple[list[Posterior], Tensor]:
     """The posteriors and their weights; the prior is one more posterior, with weight `1 - a`."""
     members = list(state.posteriors)
@@ -84,18 +89,27 @@ def with_prior(state: Inputs, values: Tensor) -> tuple[list[Posterior], Tensor]:
 
 
 def solve_matrix(naturals: Sequence[Matrix], values: Tensor) -> Tensor:
-    """`(Σ α_t H_t)^-1 Σ α_t H_t m_t` by Cholesky in float64, one weighting after the other: `[K, D]`.
+    """`(Σ α_t H_t)^-1 Σ α_t H_t m_t` by Cholesky in float64, as many weightings at a time as memory allows: `[K, D]`.
 
     Ridges on what a task lends are corrected for its weight (`posteriors/lending.py`).
     """
-    precisions = [natural.precision for natural in naturals]
     means = torch.stack([natural.precision_mean for natural in naturals])
-    solutions = []
-    for row in values.to(torch.float64):
-        total = sum(weight * precision for weight, precision in zip(row, precisions, strict=True))
-        right = row @ means
-        if (correction := LendingCorrection.of([natural.lent for natural in naturals], row)) is not None:
-            total, right = correction.precision(total), correction.right(right + correction.pull)
-        factor = cholesky(total, f"the merged precision at weights {[round(float(w), 4) for w in row]}")
-        solutions.append(torch.cholesky_solve(right[:, None], factor)[:, 0])
-    return torch.stack(solutions)
+    values = values.to(torch.float64)
+    together = max(1, _LARGEST_BATCH // means.shape[1] ** 2)
+    return torch.cat([_solve_batch(naturals, means, rows) for rows in values.split(together)])
+
+
+def _solve_batch(naturals: Sequence[Matrix], means: Tensor, values: Tensor) -> Tensor:
+    weighted = zip(values.unbind(-1), naturals, strict=True)
+    total = sum(weight[:, None, None] * natural.precision for weight, natural in weighted)
+    assert isinstance(total, Tensor)
+    right = values @ means
+    if (correction := LendingCorrection.of([natural.lent for natural in naturals], values)) is not None:
+        total, right = correction.precision(total), correction.right(right + correction.pull)
+    try:
+        factor = cholesky(total, "the merged precision")
+    except PosteriorError:
+        for row, precision in zip(values, total, strict=True):
+            cholesky(precision, f"the merged precision at weights {[round(float(w), 4) for w in row]}")
+        raise
+    return torch.cholesky_solve(right[..., None], factor)[..., 0]

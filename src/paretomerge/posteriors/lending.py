@@ -41,10 +41,12 @@ class LendingCorrection:
 
         (Σ_t e_t,  Σ_t α_t e_t ∘ a_t),     e_t = λ_t (1/(T α_t) - 1)
 
+    Any number of weightings at once: `[..., T]` weights give corrections with the same leading axes.
+
     Args:
-        strength: `Σ_t e_t [D]`.
-        pull: `Σ_t α_t e_t ∘ a_t [D]`.
-        absent: `[D]`, the coordinates of tasks without weight.
+        strength: `Σ_t e_t [..., D]`.
+        pull: `Σ_t α_t e_t ∘ a_t [..., D]`.
+        absent: `[..., D]`, the coordinates of tasks without weight.
     """
 
     strength: Tensor
@@ -53,30 +55,36 @@ class LendingCorrection:
 
     @classmethod
     def of(cls, lent: Sequence[Lending | None], weights: Tensor) -> LendingCorrection | None:
-        """From what every member of a merge lends; `None` where nobody lends anything."""
-        lenders = [(lending, float(w)) for lending, w in zip(lent, weights, strict=True) if lending is not None]
+        """From what every member of a merge lends, at `weights [..., T]`; `None` where nobody lends anything."""
+        lenders = [
+            (lending, weight)
+            for lending, weight in zip(lent, weights.to(torch.float64).unbind(-1), strict=True)
+            if lending is not None
+        ]
         if not lenders:
             return None
-        strength = torch.zeros_like(lenders[0][0].strength)
-        pull, absent = torch.zeros_like(strength), torch.zeros_like(strength, dtype=torch.bool)
+        shape = (*weights.shape[:-1], len(lenders[0][0].strength))
+        strength, pull = (torch.zeros(shape, dtype=torch.float64) for _ in range(2))
+        absent = torch.zeros(shape, dtype=torch.bool)
         for lending, weight in lenders:
-            if weight < SMALLEST_WEIGHT:
-                absent |= lending.strength > 0
-                continue
-            extra = lending.strength * (1 / (len(lenders) * weight) - 1)
+            share = weight[..., None]
+            gone = share < SMALLEST_WEIGHT
+            absent |= gone & (lending.strength > 0)
+            extra = lending.strength * (1 / (len(lenders) * share.clamp_min(SMALLEST_WEIGHT)) - 1)
+            extra = torch.where(gone, 0.0, extra)
             strength += extra
-            pull += weight * extra * lending.centre
+            pull += share * extra * lending.centre
         return cls(strength, pull, absent)
 
     def precision(self, total: Tensor) -> Tensor:
-        """The corrected precision `[D, D]`; absent coordinates are coupled to nothing, at the scale of the others."""
-        found = total + torch.diag(self.strength)
-        scale = total.diagonal().mean()
-        found[self.absent, :] = 0.0
-        found[:, self.absent] = 0.0
-        found.diagonal()[self.absent] = scale
+        """The corrected precision `[..., D, D]`; absent coordinates are coupled to nothing, at the others' scale."""
+        found = total + torch.diag_embed(self.strength)
+        if bool(self.absent.any()):
+            found = found.masked_fill(self.absent[..., :, None] | self.absent[..., None, :], 0.0)
+            scale = total.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
+            found = found + torch.diag_embed(torch.where(self.absent, scale, 0.0))
         return found
 
     def right(self, right: Tensor) -> Tensor:
-        """A right-hand side `[D]` for which the solution is zero in absent coordinates."""
+        """A right-hand side `[..., D]` for which the solution is zero in absent coordinates."""
         return torch.where(self.absent, 0.0, right)

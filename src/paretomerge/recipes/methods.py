@@ -13,9 +13,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_type_hints
 
-from paretomerge.errors import PosteriorError, RecipeError, nearest
+from paretomerge.errors import DataError, PosteriorError, RecipeError, nearest
 
-Kind = Literal["posterior", "rule", "choice"]
+Kind = Literal["posterior", "rule", "front", "choice"]
 
 TABLES: dict[Kind, dict[str, str]] = {
     "posterior": {
@@ -39,6 +39,13 @@ TABLES: dict[Kind, dict[str, str]] = {
         "fisher": "merging.FisherWeighted",
         "mixture": "merging.MixtureMerge",
     },
+    "front": {
+        "informed": "fronts.methods.Informed",
+        "map": "fronts.methods.Map",
+        "bayesian-map": "fronts.methods.BayesianMap",
+        "nested-map": "fronts.methods.NestedMap",
+        "spaced": "fronts.methods.Spaced",
+    },
     "choice": {
         "weights": "choices.ByWeights",
         "thresholds": "choices.Thresholds",
@@ -58,27 +65,31 @@ def method(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> 
     if name not in table:
         table = {**_plugins().get(kind, {}), **table}
     if name not in table:
-        raise RecipeError(f"unknown {kind} {name!r}{nearest(name, table)}: one of {', '.join(table)}")
+        raise RecipeError(f"unknown {_called(kind)} {name!r}{nearest(name, table)}: one of {', '.join(table)}")
     chosen = _class_of(table[name])
     known = [field.name for field in fields(chosen) if field.init]
     for key in settings or {}:
         if key not in known:
             raise RecipeError(
-                f"{kind} {name!r} has no setting {key!r}{nearest(key, known)}: its settings are "
+                f"{_called(kind)} {name!r} has no setting {key!r}{nearest(key, known)}: its settings are "
                 f"{', '.join(known) or '(none)'}"
             )
-    given = {key: _of_type(chosen, key, value, f"{kind} {name!r}") for key, value in (settings or {}).items()}
+    given = {key: _of_type(chosen, key, value, f"{_called(kind)} {name!r}") for key, value in (settings or {}).items()}
     try:
         return chosen(**given)
-    except (TypeError, PosteriorError) as error:
-        raise RecipeError(f"{kind} {name!r}: {error}") from error
+    except (TypeError, PosteriorError, DataError) as error:
+        raise RecipeError(f"{_called(kind)} {name!r}: {error}") from error
+
+
+def _called(kind: Kind) -> str:
+    return "front method" if kind == "front" else kind
 
 
 def _class_of(row: str | type) -> type:
     """The class a row names; third parties give the class itself."""
     if not isinstance(row, str):
         return row
-    room, _, name = row.partition(".")
+    room, _, name = row.rpartition(".")
     return getattr(import_module(f"paretomerge.{room}"), name)
 
 

@@ -83,16 +83,50 @@ class RuleSection(_Section):
 
 
 class FrontSection(_Section):
-    """How many merged models are evaluated, on which split, and how fine the front is drawn.
+    """How the front is estimated: by which method, from how many evaluations, over what.
 
-    `metric` is what the front trades off, one objective per task; `surrogate` predicts between the evaluations.
+    Args:
+        method: `informed`, `map`, `bayesian-map`, `nested-map`, or `spaced`, which only measures.
+        settings: of the method.
+        evaluations: merged models that are measured; 0 trusts the posteriors alone.
+        domain: `weights` (task weights on the simplex), `coefficients` (one scaling coefficient per task), or `groups`
+            (one per parameter group and task).
+        bounds: of the coefficients.
+        groups: how parameters are grouped where posteriors do not say: `model`, `layer`, `block`, `tensor`, or a
+            regular expression whose captured text names the group.
+        split: whose examples merged models are measured on.
+        metric: what the front trades off, one objective per task.
+        objectives: names of the objectives that it trades off, instead of a metric.
+        constraints: limits on anything that is measured, such as `tokens <= 300`.
+        points: how many points the drawn front has at most.
+        interval: level of the intervals.
+        workers: processes that measure merged models side by side.
+        racing: whether models are scored on growing parts of the examples, and not finished once they are surely
+            dominated.
     """
 
+    method: str = "informed"
+    settings: dict[str, Any] = Field(default_factory=dict)
     evaluations: int = Field(default=15, ge=0)
-    divisions: int = Field(default=10, ge=1)
+    domain: Literal["weights", "coefficients", "groups"] = "weights"
+    bounds: tuple[float, float] = (0.0, 1.0)
+    groups: str = "layer"
     split: Literal["validation", "test"] = "validation"
     metric: str = "loss"
-    surrogate: Literal["informed", "quadratic"] = "informed"
+    objectives: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    points: int = Field(default=100, ge=1)
+    interval: float = Field(default=0.9, gt=0, lt=1)
+    workers: int = Field(default=1, ge=1)
+    racing: bool = False
+
+    @field_validator("bounds")
+    @classmethod
+    def _bounds(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        """An interval."""
+        if not -math.inf < bounds[0] < bounds[1] < math.inf:
+            raise ValueError(f"must be [lower, upper] with lower < upper, got {list(bounds)}")
+        return bounds
 
 
 class TrainingSection(_Section):

@@ -1,6 +1,19 @@
 """Run folders and their journal: nothing measured is lost, and the same command resumes."""
 
+from paretomerge.runs.claims import Claims
 from paretomerge.runs.folder import RunFolder, RunSummary, list_runs
-from paretomerge.runs.journal import Journal, evaluation_key
+from paretomerge.runs.journal import Journal, StoredFailure, evaluation_key
+from paretomerge.runs.measurements import recall_prefix, recall_tasks, remember_tasks
 
-__all__ = ["Journal", "RunFolder", "RunSummary", "evaluation_key", "list_runs"]
+__all__ = [
+    "Claims",
+    "Journal",
+    "RunFolder",
+    "RunSummary",
+    "StoredFailure",
+    "evaluation_key",
+    "list_runs",
+    "recall_prefix",
+    "recall_tasks",
+    "remember_tasks",
+]

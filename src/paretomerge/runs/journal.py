@@ -1,7 +1,8 @@
-"""The journal of a run: one SQLite file that holds every evaluation, every cost and every decision.
+"""The journal of a run: one SQLite file that holds every evaluation, every cost, every failure and every decision.
 
 An evaluation is stored in one transaction as soon as it is measured, so a crash at any instant loses at most the
-one in flight, and the same command continues where it stopped. Several processes may share one journal.
+one in flight, and the same command continues where it stopped. Several processes may share one journal: what one
+has claimed, the others do not measure.
 """
 
 from __future__ import annotations
@@ -10,17 +11,28 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paretomerge.errors import InputError, StorageError
 from paretomerge.evaluation import Evaluation
+from paretomerge.runs.database import Database
 from paretomerge.runs.migrations import MIGRATIONS
+from paretomerge.runs.owners import is_alive
 from paretomerge.types import Ledger
+
+
+@dataclass(frozen=True)
+class StoredFailure:
+    """An evaluation that failed; `counts` is how many attempts it counts as, zero when it was forgiven."""
+
+    key: str
+    stage: str
+    reason: str
+    counts: int
 
 
 class Journal:
@@ -34,16 +46,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open, create, or migrate."""
         self.path = Path(path)
-        with self._translated():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            try:
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.execute("PRAGMA synchronous=FULL")
-                self._migrate()
-            except BaseException:
-                self._connection.close()
-                raise
+        self._database = Database(self.path, MIGRATIONS)
 
     def __enter__(self) -> Journal:
         """For `with`."""
@@ -55,116 +58,156 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._database.close()
 
     def recall(self, key: str) -> Evaluation | None:
         """The evaluation stored under `key`, if there is one."""
-        with self._translated():
-            row = self._connection.execute(
-                'SELECT "values", stderr, examples FROM evaluations WHERE key = ?', (key,)
-            ).fetchone()
-            blobs = self._connection.execute("SELECT objective, scores FROM examples WHERE key = ?", (key,)).fetchall()
-        if row is None:
+        rows = self._database.rows('SELECT "values", stderr, examples FROM evaluations WHERE key = ?', (key,))
+        if not rows:
             return None
-        layout = json.loads(row[2])
+        blobs = self._database.rows("SELECT objective, scores FROM examples WHERE key = ?", (key,))
+        values, stderr, layout = (json.loads(text) for text in rows[0])
         stored = {name: np.frombuffer(blob, dtype=np.float64).copy() for name, blob in blobs}
-        examples = {name: stored[name] for name in layout}
-        return Evaluation(np.array(json.loads(row[0])), np.array(json.loads(row[1])), examples)
+        return Evaluation(np.array(values), np.array(stderr), {name: stored[name] for name in layout})
 
     def remember(self, key: str, evaluation: Evaluation, about: Mapping[str, Any]) -> None:
         """Store one evaluation; storing the same key again changes nothing."""
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    key,
-                    time.time(),
-                    json.dumps(about, sort_keys=True),
-                    json.dumps(evaluation.values.tolist()),
-                    json.dumps(evaluation.stderr.tolist()),
-                    json.dumps(list(evaluation.examples)),
-                ),
-            )
-            connection.executemany(
-                "INSERT OR IGNORE INTO examples VALUES (?, ?, ?)",
-                [(key, name, np.asarray(column, np.float64).tobytes()) for name, column in evaluation.examples.items()],
-            )
+        with self._database.transaction() as connection:
+            insert_evaluation(connection, key, evaluation, about)
+
+    def store(
+        self,
+        model: str,
+        rows: Sequence[tuple[str, str, str | None, Evaluation]],
+        about: Mapping[str, Any],
+        charge: tuple[str, Ledger] | None = None,
+    ) -> None:
+        """Store what was measured of one model, with its cost, in one transaction; a claim on the model ends.
+
+        Args:
+            model: the model's key.
+            rows: each with its own key, the task, the part of the task's examples (all when `None`), and the scores.
+            about: for people.
+            charge: the stage, and the cost.
+        """
+        with self._database.transaction() as connection:
+            for key, task, part, evaluation in rows:
+                insert_evaluation(connection, key, evaluation, about, (model, task, part))
+            if charge is not None:
+                insert_cost(connection, *charge)
+            connection.execute("DELETE FROM claims WHERE key = ?", (model,))
+
+    def parts(self, model: str, task: str) -> list[tuple[str, str]]:
+        """The keys of what is stored of parts of a task's examples, and which parts."""
+        return self._database.rows(
+            "SELECT key, part FROM evaluations WHERE model = ? AND task = ? AND part IS NOT NULL", (model, task)
+        )
 
     def charge(self, stage: str, ledger: Ledger) -> None:
         """Add a cost to a stage."""
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)",
-                (time.time(), stage, ledger.trainings, ledger.gradient_passes, ledger.evaluations, ledger.seconds),
-            )
+        with self._database.transaction() as connection:
+            insert_cost(connection, stage, ledger)
 
     def ledger(self) -> dict[str, Ledger]:
         """What every stage has cost so far, over all sittings."""
-        with self._translated():
-            rows = self._connection.execute(
-                "SELECT stage, SUM(trainings), SUM(gradient_passes), SUM(evaluations), SUM(seconds) "
-                "FROM costs GROUP BY stage ORDER BY MIN(rowid)"
-            ).fetchall()
+        rows = self._database.rows(
+            "SELECT stage, SUM(trainings), SUM(gradient_passes), SUM(evaluations), SUM(seconds) "
+            "FROM costs GROUP BY stage ORDER BY MIN(rowid)"
+        )
         return {stage: Ledger(int(t), int(g), int(e), float(s)) for stage, t, g, e, s in rows}
 
     def note(self, name: str, value: Any) -> None:
         """Store a decision (JSON) under a name, replacing an earlier one."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (name, time.time(), json.dumps(value)))
 
     def fact(self, name: str) -> Any:
         """The decision stored under a name, or `None`."""
-        with self._translated():
-            row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        rows = self._database.rows("SELECT value FROM facts WHERE name = ?", (name,))
+        return json.loads(rows[0][0]) if rows else None
 
     def count(self) -> int:
-        """Number of evaluations stored."""
-        with self._translated():
-            return int(self._connection.execute("SELECT COUNT(*) FROM evaluations").fetchone()[0])
+        """Number of models whose evaluation is stored; parts of evaluations do not count."""
+        [(count,)] = self._database.rows(
+            "SELECT COUNT(DISTINCT COALESCE(model, key)) FROM evaluations WHERE part IS NULL"
+        )
+        return int(count)
 
-    def _migrate(self) -> None:
-        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(MIGRATIONS):
-            raise InputError(
-                f"{self.path} was written by a newer version of paretomerge (journal version {version}, this one "
-                f"knows {len(MIGRATIONS)}): upgrade paretomerge"
+    def fail(self, key: str, stage: str, reason: str, ledger: Ledger | None = None, counts: int = 1) -> int:
+        """Record that measuring `key` failed, and what that cost; how many attempts count by now."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO failures (key, created, stage, reason, counts) VALUES (?, ?, ?, ?, ?)",
+                (key, time.time(), stage, reason, counts),
             )
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            with self._transaction() as connection:
-                # Another process may have migrated while this one waited for the lock.
-                if int(connection.execute("PRAGMA user_version").fetchone()[0]) >= number:
-                    continue
-                for statement in script:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {number}")
+            if ledger is not None:
+                insert_cost(connection, stage, ledger)
+            connection.execute("DELETE FROM claims WHERE key = ?", (key,))
+        return sum(failure.counts for failure in self.failures(key))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._translated():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A full disk makes SQLite roll back by itself.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+    def failures(self, key: str | None = None) -> list[StoredFailure]:
+        """Every attempt that failed, of one evaluation or of all, oldest first."""
+        where, values = ("", ()) if key is None else (" WHERE key = ?", (key,))
+        rows = self._database.rows(f"SELECT key, stage, reason, counts FROM failures{where} ORDER BY number", values)
+        return [StoredFailure(*row) for row in rows]
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if "not a database" in str(error) or "malformed" in str(error):
-                raise InputError(
-                    f"{self.path} is not a journal ({error}): it was damaged or overwritten. Restore it from a "
-                    "backup, or start in a new run folder"
-                ) from error
-            raise StorageError(f"cannot use the journal {self.path}: {error}") from error
-        except OSError as error:
-            raise StorageError(f"cannot create the journal {self.path}: {error.strerror or error}") from error
+    def forgive(self, keys: Iterable[str]) -> None:
+        """Let failed evaluations be tried again; that they failed stays recorded."""
+        with self._database.transaction() as connection:
+            connection.executemany("UPDATE failures SET counts = 0 WHERE key = ?", [(key,) for key in keys])
+
+    def claim(self, key: str, owner: str, seconds: float) -> bool:
+        """Whether `owner` may measure `key`: nobody else who lives has claimed it in the last `seconds`."""
+        with self._database.transaction(durable=False) as connection:
+            held = connection.execute("SELECT owner, expires FROM claims WHERE key = ?", (key,)).fetchone()
+            if held and held[0] != owner and held[1] > time.time() and is_alive(held[0]):
+                return False
+            connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (key, owner, time.time() + seconds))
+        return True
+
+    def renew(self, owner: str, seconds: float) -> None:
+        """Extend every claim of `owner`: it is still at work."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("UPDATE claims SET expires = ? WHERE owner = ?", (time.time() + seconds, owner))
+
+    def release(self, owner: str, key: str | None = None) -> None:
+        """Give up one claim, or all claims of an owner."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM claims WHERE owner = ? AND key = COALESCE(?, key)", (owner, key))
+
+
+def insert_evaluation(
+    connection: sqlite3.Connection,
+    key: str,
+    evaluation: Evaluation,
+    about: Mapping[str, Any],
+    place: tuple[str, str, str | None] | None = None,
+) -> None:
+    """Add one evaluation within a transaction; `place` is the model, the task, and the part of its examples."""
+    connection.execute(
+        "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            key,
+            time.time(),
+            json.dumps(about, sort_keys=True),
+            json.dumps(evaluation.values.tolist()),
+            json.dumps(evaluation.stderr.tolist()),
+            json.dumps(list(evaluation.examples)),
+            *(place or (None, None, None)),
+        ),
+    )
+    connection.executemany(
+        "INSERT OR IGNORE INTO examples VALUES (?, ?, ?)",
+        [(key, name, np.asarray(column, np.float64).tobytes()) for name, column in evaluation.examples.items()],
+    )
+
+
+def insert_cost(connection: sqlite3.Connection, stage: str, ledger: Ledger) -> None:
+    """Add a cost within a transaction."""
+    connection.execute(
+        "INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)",
+        (time.time(), stage, ledger.trainings, ledger.gradient_passes, ledger.evaluations, ledger.seconds),
+    )
 
 
 def evaluation_key(**parts: Any) -> str:

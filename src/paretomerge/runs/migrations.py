@@ -12,4 +12,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "gradient_passes INTEGER NOT NULL, evaluations INTEGER NOT NULL, seconds REAL NOT NULL) STRICT",
         "CREATE TABLE facts (name TEXT PRIMARY KEY, created REAL NOT NULL, value TEXT NOT NULL) STRICT",
     ),
+    (
+        # One row per model and task, or part of a task's examples; rows without a model are whole evaluations.
+        "ALTER TABLE evaluations ADD COLUMN model TEXT",
+        "ALTER TABLE evaluations ADD COLUMN task TEXT",
+        "ALTER TABLE evaluations ADD COLUMN part TEXT",
+        "CREATE INDEX evaluations_of_models ON evaluations (model, task)",
+        "CREATE TABLE failures (number INTEGER PRIMARY KEY, key TEXT NOT NULL, created REAL NOT NULL, "
+        "stage TEXT NOT NULL, reason TEXT NOT NULL, counts INTEGER NOT NULL) STRICT",
+        "CREATE INDEX failures_of_keys ON failures (key, counts)",
+        "CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL) STRICT",
+    ),
 )

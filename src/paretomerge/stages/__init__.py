@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from paretomerge.stages.previews import Preview, PreviewMethod, preview_models
     from paretomerge.stages.report import report_run
+    from paretomerge.stages.sampled import SampledScores, score_sampled
     from paretomerge.stages.study import Study, open_study
     from paretomerge.stages.verify import Verification, verify_run
 
@@ -37,6 +38,7 @@ __all__ = [
     "Preflight",
     "Preview",
     "PreviewMethod",
+    "SampledScores",
     "Study",
     "Verification",
     "check_models",
@@ -57,6 +59,7 @@ __all__ = [
     "preview_models",
     "report_run",
     "run",
+    "score_sampled",
     "verify_run",
 ]
 
@@ -69,6 +72,7 @@ _HOMES = {
     "Preflight": "check",
     "Preview": "previews",
     "PreviewMethod": "previews",
+    "SampledScores": "sampled",
     "Study": "study",
     "Verification": "verify",
     "check_models": "check",
@@ -89,6 +93,7 @@ _HOMES = {
     "preview_models": "previews",
     "report_run": "report",
     "run": "pipeline",
+    "score_sampled": "sampled",
     "verify_run": "verify",
 }
 

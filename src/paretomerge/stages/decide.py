@@ -13,7 +13,9 @@ from paretomerge.errors import InputError, nearest
 from paretomerge.exports import ModelCard, export_checkpoint, export_task_weights
 from paretomerge.recipes import digest_recipe
 from paretomerge.stages.fit import fit_run
-from paretomerge.stages.front import estimate_run_front, score_merged
+from paretomerge.stages.front import estimate_run_front
+from paretomerge.stages.landscape import Landscape, landscape_of
+from paretomerge.stages.measure import score_merged
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import Front, FrontPoint
@@ -76,9 +78,8 @@ def point_of(study: Study, identifier: str | int, progress: Progress = silent) -
 
 def measured_point(study: Study, point: FrontPoint, progress: Progress = silent) -> FrontPoint:
     """The same point with its scores measured on test data: no winner's curse."""
-    fitted = fit_run(study, progress)
-    weights = np.array([[point.weights[task] for task in study.tasks]])
-    scores = score_merged(study, fitted, weights, "test", "test", progress)
+    landscape = landscape_of(fit_run(study, progress))
+    scores = score_merged(study, landscape, _row(point, landscape), "test", "test", progress)
     names = [objective.name for objective in scores.objectives]
     return FrontPoint(
         point.id,
@@ -108,7 +109,7 @@ def export_point(
 
     Returns:
         The folder: weights, the base's configuration and tokenizer, `README.md`, `paretomerge.json`; beside it
-        `<name>-weights.yaml` with the task weights for joint finetuning.
+        `<name>-weights.yaml` with the task weights for joint finetuning, where the front is one over task weights.
 
     Raises:
         InputError: no such point.
@@ -116,13 +117,18 @@ def export_point(
     """
     measured = measured_point(study, point_of(study, point, progress), progress)
     fitted = fit_run(study, progress)
-    weights = np.array([[measured.weights[task] for task in study.tasks]])
-    merged = next(iter(fitted.models(weights)))
+    landscape = landscape_of(fitted)
+    merged = next(iter(landscape.models(_row(measured, landscape))))
     folder = export_checkpoint(
         out, merged, base=study.base, card=_card(study, fitted.damping), point=measured, overwrite=overwrite
     )
-    export_task_weights(folder.with_name(folder.name + "-weights.yaml"), measured.weights)
+    if landscape.has_task_weights:
+        export_task_weights(folder.with_name(folder.name + "-weights.yaml"), measured.weights)
     return folder
+
+
+def _row(point: FrontPoint, landscape: Landscape) -> np.ndarray:
+    return np.array([[point.weights[name] for name in landscape.domain.names]])
 
 
 def resolve_names(front: Front, wishes: Mapping[str, float]) -> dict[str, float]:

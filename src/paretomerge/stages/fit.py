@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -20,13 +21,21 @@ from paretomerge.curvature import (
     fit_curvatures,
     isotropic_curvatures,
 )
-from paretomerge.merging import TaskArithmetic
+from paretomerge.merging import (
+    FisherWeighted,
+    Inputs,
+    MixtureMerge,
+    PosteriorMerge,
+    TaskArithmetic,
+    collect_inputs,
+    merge_blocks,
+)
 from paretomerge.posteriors import choose_by_evidence
 from paretomerge.recipes import method
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.fit_files import load_curvatures, save_curvatures
 from paretomerge.stages.fit_given import FitGiven, given_curvatures
-from paretomerge.stages.previews import PreviewMethod, choose_strength, coordinates_loss, merged_models
+from paretomerge.stages.previews import PreviewMethod, choose_strength, coordinates_loss, with_strength
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.stages.unfinished import UnfinishedFit
@@ -42,9 +51,22 @@ class Fitted:
     curvatures: Curvatures
     damping: float
 
+    @property
+    def reads_posteriors(self) -> bool:
+        """Whether the rule merges posteriors, instead of the finetunes as they are."""
+        return isinstance(self.method.rule, PosteriorMerge | FisherWeighted | MixtureMerge)
+
     def models(self, weights: np.ndarray) -> Iterator[dict[str, Tensor]]:
-        """Merged parameters at each weighting `[K, T]`."""
-        return merged_models(self.study.base, self.method, self.curvatures, self.damping, weights)
+        """Merged parameters at each weighting `[K, T]`, one model after the other."""
+        rule = with_strength(self.method.rule, self.damping)
+        for row in weights:
+            yield {name: merged[0] for name, merged in merge_blocks(self._inputs, row, rule)}
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        """Read once for all models. The mean of a posterior need not be the finetune."""
+        posteriors = self.curvatures.posteriors(self.damping) if self.reads_posteriors else self.study.finetunes
+        return collect_inputs(posteriors, base=self.study.base)
 
     def predicted_losses(self, weights: np.ndarray) -> np.ndarray:
         """Predicted losses `[K, T]`, at no evaluation."""

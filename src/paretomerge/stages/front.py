@@ -1,106 +1,204 @@
-"""`front`: evaluate a few merges, calibrate the surrogate, estimate the front."""
+"""`front`: spend the budget of evaluations by the recipe's method, estimate the front, and say how sure it is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from paretomerge.errors import RecipeError, nearest
-from paretomerge.fronts import estimate_front
-from paretomerge.merging import FisherWeighted, PosteriorMerge
-from paretomerge.recipes import digest_recipe
-from paretomerge.runs import evaluation_key
-from paretomerge.stages.fit import Fitted, fit_run
-from paretomerge.stages.scoring import Progress, score_models, silent
+from paretomerge.fronts.methods import FrontMethod, FrontProblem
+from paretomerge.fronts.uncertainty import FrontUncertainty, front_uncertainty
+from paretomerge.recipes import digest_recipe, method
+from paretomerge.stages.fit import fit_run
+from paretomerge.stages.landscape import landscape_of
+from paretomerge.stages.measure import MergedScorer
+from paretomerge.stages.racing import FRACTIONS
+from paretomerge.stages.scoring import Failed, Progress, silent
 from paretomerge.stages.study import Study
-from paretomerge.surrogates import (
-    FittedSurrogate,
-    PosteriorInformed,
-    Quadratic,
-    Surrogate,
-    fit_surrogate,
-    simplex_design,
-)
-from paretomerge.types import Front, Scores, Split, simplex_grid
+from paretomerge.surrogates import Fitted
+from paretomerge.types import Constraint, Front, Objective, Scores
+
+_DRAWS = 200
 
 
 @dataclass(frozen=True, eq=False)
 class EstimatedFront:
-    """A run's front: the predicted points, the scores it was calibrated on, and the surrogate."""
+    """A run's front.
+
+    Attributes:
+        front: the points, predicted by the surrogate (or measured, where the method only measures).
+        scores: everything that was evaluated, all objectives.
+        surrogate: what predicted the front; `None` where the method only measures.
+        uncertainty: intervals, probabilities and attainment surfaces.
+        stopped: why no more was evaluated.
+        gain: the expected relative gain in hypervolume of another batch; NaN where it is not known.
+        failures: points that could not be scored, and why.
+    """
 
     front: Front
     scores: Scores
-    surrogate: FittedSurrogate
+    surrogate: Fitted | None
+    uncertainty: FrontUncertainty
+    stopped: str
+    gain: float
+    failures: tuple[Failed, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before trusting the front."""
+        found = [] if self.surrogate is None else list(self.surrogate.warnings)
+        if self.surrogate is not None and (far := self.surrogate.extrapolates(self.front.weights)).any():
+            found.append(
+                f"{int(far.sum())} of {len(far)} points of the front lie where no score says much (such as point "
+                f"{int(np.flatnonzero(far)[0])}): measure a point before relying on it, or evaluate more"
+            )
+        for failure in self.failures:
+            point = ", ".join(
+                f"{name}={value:.3g}" for name, value in zip(self.front.tasks, failure.point, strict=True)
+            )
+            found.append(f"the model at {point} could not be scored: {failure.error}")
+        return tuple(found)
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What was measured and why no more, how well it is predicted, what more would bring: a sentence each."""
+        parts = [f"{len(self.scores)} merged models evaluated ({self.stopped})"]
+        if self.surrogate is not None and np.isfinite(self.surrogate.fit_quality).any():
+            worst = float(np.nanmin(self.surrogate.fit_quality))
+            parts.append(f"each is predicted from the others with R² of at least {worst:.2f}")
+        if np.isfinite(self.gain):
+            parts.append(f"another batch is expected to add {100 * self.gain:.2g} % of hypervolume")
+        return tuple(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "front": self.front.as_dict(),
+            "scores": replace(self.scores, shared=None).as_dict(),
+            "uncertainty": self.uncertainty.as_dict(),
+            "quality": [] if self.surrogate is None else _plain(self.surrogate.fit_quality),
+            "stopped": self.stopped,
+            "gain": None if np.isnan(self.gain) else self.gain,
+            "warnings": list(self.warnings),
+            "failures": [{"point": f.point.tolist(), "error": str(f.error)} for f in self.failures],
+        }
 
 
-def estimate_run_front(study: Study, progress: Progress = silent) -> EstimatedFront:
-    """Evaluate the budget's merged models (only those not yet in the journal), fit the surrogate, keep the front.
+def estimate_run_front(study: Study, progress: Progress = silent, evaluations: int | None = None) -> EstimatedFront:
+    """Estimate the front with the recipe's method and budget; only what is not yet in the journal is measured.
 
-    With a budget of zero evaluations the posteriors' own predicted losses are the front.
+    With a budget of zero evaluations the posteriors' own predicted losses are the front. A larger budget later asks
+    first for what was asked before, so it goes on from what is known.
+
+    Args:
+        study: the run.
+        progress: called with short messages.
+        evaluations: a budget other than the recipe's.
 
     Raises:
-        RecipeError: a metric that no objective has.
+        RecipeError: an unknown method, metric, objective or constraint; a rule that has no place in the domain.
+        DataError: a budget that the method cannot work with.
     """
-    recipe = study.recipe
-    _require_metric(study)
-    fitted = fit_run(study, progress)
-    weights = simplex_design(len(study.tasks), recipe.front.evaluations)
-    scores = score_merged(study, fitted, weights, recipe.front.split, "front", progress)
-    traded = _of_metric(scores, recipe.front.metric)
-    surrogate = fit_surrogate(traded, _surrogate(study, fitted, traded))
-    front = estimate_front(surrogate, simplex_grid(len(study.tasks), recipe.front.divisions))
-    with study.folder.open_journal() as journal:
-        journal.note("front", {"recipe": digest_recipe(recipe), **front.as_dict()})
-        journal.note("scores", scores.as_dict())
-        journal.note("surrogate", {"quality": _plain(surrogate.fit_quality), "warnings": list(surrogate.warnings)})
-    return EstimatedFront(front, scores, surrogate)
-
-
-def score_merged(
-    study: Study, fitted: Fitted, weights: np.ndarray, split: Split, stage: str, progress: Progress = silent
-) -> Scores:
-    """Scores of merged models on a split, through the journal."""
-    evaluator = study.evaluator_digest(split)
-    keys = [evaluation_key(fit=fitted.digest, weights=row, split=split, evaluator=evaluator) for row in weights]
-    with study.folder.open_journal() as journal:
-        return score_models(
-            journal,
-            stage,
-            keys,
-            weights,
-            lambda rows: fitted.models(weights[rows]),
-            study.evaluator(split),
-            study.objectives,
-            study.tasks,
-            "merged",
-            progress,
+    section = study.recipe.front
+    searcher: FrontMethod = method("front", section.method, section.settings)
+    traded, constraints = traded_objectives(study), _constraints(study)
+    landscape = landscape_of(fit_run(study, progress))
+    problem = FrontProblem(
+        landscape.domain,
+        study.tasks,
+        _with_constrained(study, traded, constraints),
+        tuple(objective.name for objective in traded),
+        constraints,
+        landscape.predicted_losses,
+        section.points,
+    )
+    budget = section.evaluations if evaluations is None else evaluations
+    fractions = FRACTIONS if section.racing else ()
+    with MergedScorer(study, landscape, section.split, "front", progress, section.workers, fractions) as scorer:
+        estimate = searcher.search(
+            problem,
+            scorer,
+            budget,
+            study.recipe.seed,
+            lambda _, done: progress(f"{done} of at most {budget} evaluations"),
         )
+        rests_on = estimate.scores if estimate.surrogate is None else estimate.surrogate.scores
+        found = EstimatedFront(
+            estimate.front,
+            scorer.complete(estimate.scores),
+            estimate.surrogate,
+            front_uncertainty(
+                estimate.surrogate or estimate.scores,
+                estimate.front,
+                constraints=constraints,
+                seed=study.recipe.seed,
+                level=section.interval,
+                deviations=scorer.deviations(rests_on, _DRAWS, study.recipe.seed),
+            ),
+            estimate.stopped,
+            estimate.gain,
+            tuple(scorer.failures),
+        )
+    _remember(study, found, estimate.details, budget)
+    return found
 
 
-def _surrogate(study: Study, fitted: Fitted, scores: Scores) -> Surrogate:
-    # Losses are predicted per task; an objective measured on something else has no partner among them.
-    has_partners = all(objective.task in study.tasks for objective in scores.objectives)
-    # What posteriors predict are the losses of their own merges, not of what another rule makes of the finetunes.
-    predicts = bool(fitted.curvatures.losses) and isinstance(fitted.method.rule, PosteriorMerge | FisherWeighted)
-    informed = study.recipe.front.surrogate == "informed" and predicts and has_partners
-    return PosteriorInformed(fitted.predicted_losses) if informed else Quadratic(allow_underdetermined=True)
+def traded_objectives(study: Study) -> tuple[Objective, ...]:
+    """What the front trades off: the named objectives, or those of the metric.
 
-
-def _require_metric(study: Study) -> None:
-    """Refuse an unknown metric before anything is evaluated; a custom evaluator may go without the default one."""
-    wanted, known = study.recipe.front.metric, dict.fromkeys(objective.metric for objective in study.objectives)
-    if wanted not in known and not (study.recipe.evaluator and wanted == "loss"):
+    Raises:
+        RecipeError: an unknown name or metric, before anything is evaluated.
+    """
+    section, known = study.recipe.front, {objective.name: objective for objective in study.objectives}
+    for name in section.objectives:
+        if name not in known:
+            raise RecipeError(
+                f"front.objectives: unknown objective {name!r}{nearest(name, known)}; they are {', '.join(known)}"
+            )
+    if section.objectives:
+        return tuple(known[name] for name in section.objectives)
+    limited = {Constraint.parse(text).objective for text in section.constraints}
+    chosen = [o for o in study.objectives if o.metric == section.metric and o.name not in limited]
+    if chosen:
+        return tuple(chosen)
+    metrics = dict.fromkeys(objective.metric for objective in study.objectives)
+    if not (study.recipe.evaluator and section.metric == "loss"):
         raise RecipeError(
-            f"front.metric: no objective has the metric {wanted!r}{nearest(wanted, known)}; the metrics are "
-            f"{', '.join(map(repr, known))}"
+            f"front.metric: no objective has the metric {section.metric!r}{nearest(section.metric, metrics)}; the "
+            f"metrics are {', '.join(map(repr, metrics))}"
         )
+    return tuple(o for o in study.objectives if o.name not in limited)  # a custom evaluator without the default metric
 
 
-def _of_metric(scores: Scores, metric: str) -> Scores:
-    """The objectives the front trades off: those of the metric, or all of a custom evaluator's."""
-    has_metric = any(objective.metric == metric for objective in scores.objectives)
-    return scores.select(metric) if has_metric else scores
+def _constraints(study: Study) -> tuple[Constraint, ...]:
+    constraints = tuple(Constraint.parse(text) for text in study.recipe.front.constraints)
+    for constraint in constraints:
+        constraint.column(study.objectives)
+    return constraints
+
+
+def _with_constrained(
+    study: Study, traded: Sequence[Objective], constraints: Sequence[Constraint]
+) -> tuple[Objective, ...]:
+    """What the search has to know of, in the study's order."""
+    names = {objective.name for objective in traded} | {constraint.objective for constraint in constraints}
+    return tuple(objective for objective in study.objectives if objective.name in names)
+
+
+def _remember(study: Study, found: EstimatedFront, details: Mapping[str, object], budget: int) -> None:
+    """The front and what it rests on, for `choose`, `export` and `report`."""
+    quality = [] if found.surrogate is None else _plain(found.surrogate.fit_quality)
+    with study.folder.open_journal() as journal:
+        journal.note("scores", replace(found.scores, shared=None).as_dict())  # `shared` follows from the examples
+        journal.note("surrogate", {"quality": quality, "warnings": list(found.warnings)})
+        journal.note("uncertainty", found.uncertainty.as_dict())
+        gain = None if np.isnan(found.gain) else found.gain
+        journal.note("search", {"budget": budget, "stopped": found.stopped, "gain": gain, **details})
+        # Last: a front in the journal has everything else beside it.
+        journal.note("front", {"recipe": digest_recipe(study.recipe), **found.front.as_dict()})
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.atomic import write_text
-from paretomerge.errors import CheckpointError
+from paretomerge.errors import CheckpointError, InputError
 from paretomerge.exports import mergekit_config
 from paretomerge.stages.decide import point_of
 from paretomerge.stages.fit import fit_run
@@ -41,6 +41,10 @@ def export_mergekit(
     target = Path(file).expanduser()
     if target.exists() and not overwrite:
         raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
+    if study.recipe.front.domain == "groups":
+        raise InputError(
+            "a point with coefficients per parameter group has no mergekit configuration here: export the checkpoint"
+        )
     chosen, fitted = point_of(study, point, progress), fit_run(study, progress)
     text = mergekit_config(
         chosen.weights,

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from paretomerge.checkpoints import open_checkpoint, write_params
-from paretomerge.errors import InputError
+from paretomerge.errors import InputError, RecipeError
 from paretomerge.fronts import PreviewQuality, compare_preview
 from paretomerge.recipes import digest_recipe
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.decide import chosen_id, front_of
 from paretomerge.stages.fit import fit_run
-from paretomerge.stages.front import score_merged
+from paretomerge.stages.landscape import landscape_of
+from paretomerge.stages.measure import score_merged
 from paretomerge.stages.scoring import Progress, score_models, silent
 from paretomerge.stages.study import Study
 from paretomerge.training import TrainingRecipe, finetune
@@ -47,14 +48,19 @@ def verify_run(study: Study, points: int = 3, progress: Progress = silent) -> Ve
 
     Raises:
         InputError: fewer points asked for than one.
-        RecipeError: a recipe without a problem.
+        RecipeError: a recipe without a problem, or a front over coefficients.
     """
     if points < 1:
         raise InputError(f"verify needs at least one point, got {points}")
     problem = study.require_problem("joint finetuning")
-    fitted = fit_run(study, progress)
+    landscape = landscape_of(fit_run(study, progress))
+    if not landscape.has_task_weights:
+        raise RecipeError(
+            f"front.domain: {study.recipe.front.domain} are no task weights, with which one could finetune jointly: "
+            "verify a front over weights"
+        )
     weights = spread_points(front_of(study, progress), points, chosen_id(study))
-    previews = score_merged(study, fitted, weights, "test", "verify", progress)
+    previews = score_merged(study, landscape, weights, "test", "verify", progress)
     recipe = TrainingRecipe.of(study.recipe.training.model_dump())
     evaluator = study.evaluator_digest("test")
     keys = [

@@ -1,20 +1,28 @@
-"""Few scores to a prediction with uncertainty at every weighting."""
+"""Few scores to a prediction with uncertainty at every point of a domain."""
 
-from paretomerge.surrogates.base import Fitted, FittedSurrogate, Surrogate, fit_surrogate
-from paretomerge.surrogates.design import simplex_design
+from paretomerge.surrogates.base import Fitted, Surrogate
+from paretomerge.surrogates.design import initial_design, simplex_design
+from paretomerge.surrogates.fitted import FittedRegression
+from paretomerge.surrogates.fitting import choose_surrogate, fit_surrogate
+from paretomerge.surrogates.gaussian_process import FittedGaussianProcess, PlainGaussianProcess
 from paretomerge.surrogates.links import Link, identity_link, link_of, sigmoid_link, softplus_link
 from paretomerge.surrogates.posterior_informed import PosteriorInformed
-from paretomerge.surrogates.quadratic import Quadratic
+from paretomerge.surrogates.quadratic import FittedQuadratic, Quadratic
 
 __all__ = [
     "Fitted",
-    "FittedSurrogate",
+    "FittedGaussianProcess",
+    "FittedQuadratic",
+    "FittedRegression",
     "Link",
+    "PlainGaussianProcess",
     "PosteriorInformed",
     "Quadratic",
     "Surrogate",
+    "choose_surrogate",
     "fit_surrogate",
     "identity_link",
+    "initial_design",
     "link_of",
     "sigmoid_link",
     "simplex_design",

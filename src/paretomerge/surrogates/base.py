@@ -1,35 +1,27 @@
-"""What every surrogate is: few scores in, a prediction with uncertainty at every weighting out.
+"""What every surrogate is: few scores in, a prediction with uncertainty at every point of a domain out.
 
-Shapes: `N` scored weightings, `K` queries, `T` tasks, `M` objectives.
+Shapes: `N` scored points, `K` queries, `D` coordinates of the domain, `M` objectives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from paretomerge.errors import DataError
-from paretomerge.surrogates.links import Link
-from paretomerge.surrogates.regression import Regression, fit_regression
-from paretomerge.types import Domain, Objective, Origin, Scores, Weights
+from paretomerge.types import Domain, Objective, Scores
 
 
 class Surrogate(Protocol):
-    """Settings of a surrogate; `features` and `prior` turn it into one Bayesian regression per objective."""
+    """Settings of a surrogate."""
 
-    def features(self, weights: np.ndarray, tasks: Sequence[str], objective: Objective) -> np.ndarray:
-        """`[K, F]` for weightings `[K, T]` of the named tasks."""
-        ...
+    def fit(self, scores: Scores, domain: Domain) -> Fitted:
+        """Fit to scores at points of the domain; `fit_surrogate` checks that they are.
 
-    def prior(self, scores: Scores, objective: int, link: Link) -> tuple[np.ndarray, np.ndarray]:
-        """Prior mean and variance of the coefficients, each `[F]`."""
-        ...
-
-    def link(self, objective: Objective) -> Link:
-        """The link of one objective."""
+        Raises:
+            DataError: too few scores for a surrogate without an informative prior.
+        """
         ...
 
 
@@ -89,92 +81,7 @@ class Fitted(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class FittedSurrogate:
-    """A surrogate fitted to scores.
-
-    Attributes:
-        fit_quality: leave-one-out R² of each objective `[M]`; NaN where it cannot be computed.
-        warnings: what to know before trusting it (underdetermined designs, poor fits).
-    """
-
-    surrogate: Surrogate
-    tasks: tuple[str, ...]
-    objectives: tuple[Objective, ...]
-    regressions: tuple[Regression, ...]
-    scores: Scores
-    fit_quality: np.ndarray
-    warnings: tuple[str, ...] = field(default=())
-
-    def predict(self, weights: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation `[K, M]` at weightings `[K, T]`."""
-        batch = Weights.of(weights, self.tasks).batch
-        pairs = [
-            regression.predict(self.surrogate.features(batch, self.tasks, objective))
-            for objective, regression in zip(self.objectives, self.regressions, strict=True)
-        ]
-        return np.stack([mean for mean, _ in pairs], axis=1), np.stack([stdev for _, stdev in pairs], axis=1)
-
-    def predict_scores(self, weights: Any) -> Scores:
-        """The prediction as `Scores` of origin `"predicted"`."""
-        batch = Weights.of(weights, self.tasks).batch
-        mean, stdev = self.predict(batch)
-        origin: Origin = "predicted"
-        return Scores(self.tasks, batch, mean, stdev, self.objectives, (origin,) * len(batch))
-
-
-def fit_surrogate(scores: Scores, surrogate: Surrogate) -> FittedSurrogate:
-    """Fit one regression per objective to the scores, and say how well it predicts what it has not seen.
-
-    Raises:
-        DataError: too few scores for a surrogate without an informative prior.
-    """
-    regressions, quality, warnings = [], [], []
-    for index, objective in enumerate(scores.objectives):
-        link = surrogate.link(objective)
-        features = surrogate.features(scores.weights, scores.tasks, objective)
-        mean, variance = surrogate.prior(scores, index, link)
-        values, stderr = scores.values[:, index], scores.stderr[:, index]
-        regressions.append(fit_regression(features, values, stderr, link, mean, variance))
-        quality.append(_leave_one_out(features, values, stderr, link, mean, variance))
-        rank = int(np.linalg.matrix_rank(features)) if len(features) else 0
-        if rank < features.shape[1]:
-            warnings.append(
-                f"{objective.name}: {len(values)} scores determine {rank} of {features.shape[1]} coefficients; "
-                "the rest is the prior"
-            )
-        elif quality[-1] < 0:
-            warnings.append(
-                f"{objective.name}: each of {len(values)} scores is predicted from the others worse than by their mean "
-                f"(leave-one-out R² {quality[-1]:.2f}): evaluate more weightings, or take another surrogate or "
-                "posterior"
-            )
-    return FittedSurrogate(
-        surrogate, scores.tasks, scores.objectives, tuple(regressions), scores, np.array(quality), tuple(warnings)
-    )
-
-
 def require_scores(scores: Scores, needed: int, what: str) -> None:
     """Raise `DataError` when there are fewer than `needed` scores."""
     if len(scores) < needed:
-        raise DataError(f"{what} needs at least {needed} scored weightings, got {len(scores)}: evaluate more")
-
-
-def _leave_one_out(
-    features: np.ndarray,
-    values: np.ndarray,
-    stderr: np.ndarray,
-    link: Link,
-    mean: np.ndarray,
-    variance: np.ndarray,
-) -> float:
-    """R² of predicting each score from all others; NaN when there are too few, or no variation."""
-    count = len(values)
-    if count < 3 or float(np.var(values)) == 0:
-        return float("nan")
-    errors = np.empty(count)
-    for left_out in range(count):
-        keep = np.arange(count) != left_out
-        fitted = fit_regression(features[keep], values[keep], stderr[keep], link, mean, variance)
-        errors[left_out] = values[left_out] - fitted.predict(features[left_out : left_out + 1])[0][0]
-    return 1 - float(np.mean(errors**2)) / float(np.var(values))
+        raise DataError(f"{what} needs at least {needed} scored points, got {len(scores)}: evaluate more")

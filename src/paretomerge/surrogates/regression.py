@@ -1,126 +1,201 @@
-"""Bayesian regression through a link: `y = g(Φβ) + noise`, `β ~ N(β_0, S_0)`, by penalised Gauss-Newton.
+"""Bayesian regression through a link, with features and a Gaussian process: the engine of every surrogate here.
 
-The Gaussian approximation at the mode gives the uncertainty of predictions. Noise has a known part (the standard
-errors of the scores) and an unknown one (what the model cannot express), estimated from the residuals.
+    y = g(η(x)) + noise,     η(x) = φ(x)·β + r(x),     β ~ N(β_0, S_0) with S_0 diagonal,     r ~ GP(0, Matérn 5/2)
 
-Shapes: `N` scores, `F` features, `K` queries.
+At the mode, found by damped Gauss-Newton, the problem is linearised: `y ≈ g(η̂) + J (η - η̂)`. Everything else is then
+Gaussian: the posterior of η, the evidence of hyperparameters, scores left out, and how predictions respond to scores.
+With `V = J K_r J + noise = L Lᵀ` and `A = L⁻¹ J Φ S_0^½ = Q R` (with the prior's identity stacked below A), wide
+priors and exact scores stay apart by orthogonal factors; normal equations would have entries twenty orders of
+magnitude apart.
+
+Shapes: `N` scores, `F` features, `K` queries, `D` coordinates.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from paretomerge.surrogates.links import Link
+from paretomerge.surrogates.residual import correlation
 
-_ITERATIONS = 50
+_STEPS = 30
+_ROUNDING = 1e-11
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What the evidence chooses.
+
+    Args:
+        correction: multiplies the prior's standard deviation of the correcting features.
+        amplitude: standard deviation of the Gaussian process, in units of η; zero for none.
+        length: its length, in unit coordinates.
+        misfit: standard deviation of what neither scores' own noise nor η explain, in units of the score.
+    """
+
+    correction: float
+    amplitude: float
+    length: float
+    misfit: float
 
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """A fitted regression: coefficients `[F]`, their covariance `[F, F]`, and two variances of the residuals.
+    """One objective's scores and the model of them; nothing fitted yet.
 
-    `residual_variance` is what the standard errors do not explain, as the fit weighs scores; `score_variance` is all
-    that is seen in the residuals, for predicting another score.
+    Args:
+        link: `g`.
+        values: scores `[N]`.
+        noise: variances of their own noise `[N]`.
+        features: `Φ [N, F]`.
+        distance: between the scored points `[N, N]`, in unit coordinates.
+        prior_mean: `β_0 [F]`.
+        prior_stdev: `[F]`.
+        correcting: `[F]` booleans, the features whose standard deviation `Hyperparameters.correction` multiplies.
     """
 
     link: Link
+    values: np.ndarray
+    noise: np.ndarray
+    features: np.ndarray
+    distance: np.ndarray
+    prior_mean: np.ndarray
+    prior_stdev: np.ndarray
+    correcting: np.ndarray
+
+    def stdev(self, chosen: Hyperparameters) -> np.ndarray:
+        """The prior's standard deviations `[F]` under hyperparameters."""
+        return np.where(self.correcting, chosen.correction, 1.0) * self.prior_stdev
+
+    def covariance(self, chosen: Hyperparameters) -> np.ndarray:
+        """`K_r [N, N]`."""
+        return chosen.amplitude**2 * correlation(self.distance, chosen.length)
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """The regression linearised at `eta`, and its Gaussian posterior.
+
+    Attributes:
+        eta: where it is linearised `[N]`.
+        slope: `J [N]`.
+        inverse_root: `L⁻¹ [N, N]`.
+        whitened: `A [N, F]`.
+        basis: the first N rows of Q, `[N, F]`.
+        root_inverse: `R⁻¹ [F, F]`.
+        target: `L⁻¹ (y - g(η) + J η - J Φ β_0)`, `[N]`.
+        coefficients: the posterior mean of `S_0^-½ (β - β_0)`, `[F]`.
+        weights: `V⁻¹` times what the coefficients leave of the target, `[N]`; `K_r J weights` is the mean of r.
+    """
+
+    regression: Regression
+    chosen: Hyperparameters
+    eta: np.ndarray
+    slope: np.ndarray
+    inverse_root: np.ndarray
+    whitened: np.ndarray
+    basis: np.ndarray
+    root_inverse: np.ndarray
+    target: np.ndarray
     coefficients: np.ndarray
-    covariance: np.ndarray
-    residual_variance: float
-    score_variance: float
+    weights: np.ndarray
 
-    def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the score at `features [K, F]`, each `[K]`.
+    @property
+    def beta(self) -> np.ndarray:
+        """The posterior mean of the coefficients `[F]`."""
+        return self.regression.prior_mean + self.regression.stdev(self.chosen) * self.coefficients
 
-        The standard deviation includes the score variance: it is for a new score on the same examples.
-        """
-        eta = features @ self.coefficients
-        spread = np.einsum("kf,fg,kg->k", features, self.covariance, features)
-        variance = self.link.slope(eta) ** 2 * np.maximum(spread, 0) + self.score_variance
-        return self.link.value(eta), np.sqrt(variance)
+    def log_evidence(self) -> float:
+        """`log p(y)` of the linearised problem, without the constant."""
+        # yᵀ(V + A Aᵀ)⁻¹y as a sum of squares, and the determinant by the matrix determinant lemma.
+        misfit = self.target - self.whitened @ self.coefficients
+        squares = float(misfit @ misfit + self.coefficients @ self.coefficients)
+        logarithm = (
+            np.log(np.abs(self.inverse_root.diagonal())).sum() + np.log(np.abs(self.root_inverse.diagonal())).sum()
+        )
+        return float(logarithm) - 0.5 * squares
 
 
-def fit_regression(
-    features: np.ndarray,
-    values: np.ndarray,
-    stderr: np.ndarray,
-    link: Link,
-    prior_mean: np.ndarray,
-    prior_variance: np.ndarray,
-) -> Regression:
-    """Fit by damped Gauss-Newton, started at the least squares of the linked scores, which saturated links need.
+def linearise(regression: Regression, chosen: Hyperparameters, eta: np.ndarray) -> Linearised:
+    """The Gaussian posterior of the problem linearised at `eta [N]`."""
+    from scipy.linalg import lapack  # slow to import
+
+    count, size = regression.features.shape
+    slope = regression.link.slope(eta)
+    centred = regression.values - regression.link.value(eta)
+    centred = centred + slope * (eta - regression.features @ regression.prior_mean)
+    own = regression.noise + chosen.misfit**2
+    if chosen.amplitude and count:
+        total = slope[:, None] * regression.covariance(chosen) * slope
+        # Exact scores at close points: no matrix holds more than what rounding leaves.
+        total[np.diag_indices(count)] += own + _ROUNDING * total.diagonal().mean()
+        inverse_root = lapack.dtrtri(np.linalg.cholesky(total), lower=1)[0]
+    else:
+        inverse_root = np.diag(own**-0.5)
+    scaled = (slope[:, None] * regression.features) * regression.stdev(chosen)
+    whitened, target = inverse_root @ scaled, inverse_root @ centred
+    basis, root = np.linalg.qr(np.concatenate([whitened, np.eye(size)]))
+    root_inverse = lapack.dtrtri(root)[0] if size else root
+    basis = basis[:count]
+    coefficients = root_inverse @ (basis.T @ target)
+    weights = inverse_root.T @ (target - whitened @ coefficients)
+    return Linearised(
+        regression, chosen, eta, slope, inverse_root, whitened, basis, root_inverse, target, coefficients, weights
+    )
+
+
+def find_mode(regression: Regression, chosen: Hyperparameters, start: np.ndarray) -> Linearised:
+    """Damped Gauss-Newton from `start [N]`, values of η such as the linked scores; never from zeros or ones."""
+    covariance = regression.covariance(chosen) if chosen.amplitude else None
+    own, scale = regression.noise + chosen.misfit**2, regression.stdev(chosen)
+
+    def at(coefficients: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        eta = regression.features @ (regression.prior_mean + scale * coefficients)
+        penalty = float(coefficients @ coefficients)
+        if covariance is not None:
+            moved = covariance @ weights
+            eta, penalty = eta + moved, penalty + float(weights @ moved)
+        return eta, float(np.sum((regression.values - regression.link.value(eta)) ** 2 / own)) + penalty
+
+    linear = linearise(regression, chosen, start)
+    state = (linear.coefficients, linear.slope * linear.weights)
+    eta, current = at(*state)
+    for _ in range(_STEPS):
+        linear = linearise(regression, chosen, eta)
+        wanted, size = (linear.coefficients, linear.slope * linear.weights), 1.0
+        while True:
+            moved = tuple(old + size * (new - old) for old, new in zip(state, wanted, strict=True))
+            there, reached = at(*moved)
+            if reached <= current or size < 1e-3:
+                break
+            size /= 2
+        if reached > current:
+            break
+        done = current - reached <= 1e-6 * (1 + abs(reached))
+        state, eta, current = moved, there, reached
+        if done:
+            break
+    return linearise(regression, chosen, eta)
+
+
+def constrained_to(linear: Linearised, beta: np.ndarray, stiffness: np.ndarray) -> Linearised:
+    """The posterior around other coefficients `beta [F]`, for a regression without a Gaussian process.
 
     Args:
-        features: `[N, F]`; `N` may be zero, then the prior is returned.
-        values: `[N]`.
-        stderr: `[N]`.
-        link: `g`.
-        prior_mean: `[F]`.
-        prior_variance: `[F]`, diagonal.
+        linear: the free posterior.
+        beta: where a constraint pushes the mode.
+        stiffness: rows `[·, F]` whose squares the constraint adds to the precision of β.
     """
-    scale = np.sqrt(prior_variance)
-    if not len(values):
-        return Regression(link, prior_mean, np.diag(prior_variance), 0.0, 0.0)
-    floor = max(float(np.mean(stderr**2)), (1e-6 * (np.ptp(values) + 1e-12)) ** 2)
-    residual = max(float(np.var(values)), floor) * 0.1
-    beta = _start(features, values, link, prior_mean, prior_variance)
-    for _ in range(6):
-        noise = stderr**2 + residual
-        beta, root = _gauss_newton(features, values, noise, link, beta, prior_mean, scale)
-        inverse = np.linalg.inv(root)
-        # MacKay, 1992: the number of coefficients the data, not the prior, determine.
-        determined = len(beta) - float(np.sum(inverse**2))
-        errors = values - link.value(features @ beta)
-        spare = max(len(values) - determined, 0.5)
-        residual = max(float(np.sum(errors**2)) / spare - float(np.mean(stderr**2)), 1e-8 * floor)
-    covariance = (inverse @ inverse.T) * scale[:, None] * scale
-    # Scores of different weightings share their examples, so their standard errors largely move together and show
-    # nothing in the residuals. What does show is what the model cannot express: nothing is subtracted from it.
-    seen = max(float(np.sum(errors**2)) / spare, residual)
-    return Regression(link, beta, covariance, residual, seen)
-
-
-def _start(features: np.ndarray, values: np.ndarray, link: Link, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    target = link.inverse(values) - features @ mean
-    scale = np.sqrt(variance)
-    ridge = 1e-3 * max(float(np.var(target)), 1e-12)
-    weighted = features * scale
-    solved = np.linalg.solve(weighted.T @ weighted + ridge * np.eye(len(mean)), weighted.T @ target)
-    return mean + scale * solved
-
-
-def _gauss_newton(
-    features: np.ndarray,
-    values: np.ndarray,
-    noise: np.ndarray,
-    link: Link,
-    beta: np.ndarray,
-    prior_mean: np.ndarray,
-    scale: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The mode, and `R` with `RᵀR` the posterior precision there, in units of the prior's standard deviations.
-
-    By orthogonal factors, never by normal equations: exact scores of too few weightings leave the precision with
-    entries twenty orders of magnitude apart.
-    """
-
-    def residuals(candidate: np.ndarray) -> np.ndarray:
-        errors = (values - link.value(features @ candidate)) / np.sqrt(noise)
-        return np.concatenate([errors, (prior_mean - candidate) / scale])
-
-    current = float(np.sum(residuals(beta) ** 2))
-    root = np.eye(len(beta))
-    for _ in range(_ITERATIONS):
-        slope = link.slope(features @ beta) / np.sqrt(noise)
-        basis, root = np.linalg.qr(np.concatenate([features * slope[:, None] * scale, np.eye(len(beta))]))
-        step = scale * np.linalg.solve(root, basis.T @ residuals(beta))
-        size = 1.0
-        while size > 1e-4 and np.sum(residuals(beta + size * step) ** 2) > current:
-            size /= 2
-        beta = beta + size * step
-        previous, current = current, float(np.sum(residuals(beta) ** 2))
-        if previous - current <= 1e-10 * (1 + abs(current)):
-            break
-    return beta, root
+    regression, scale = linear.regression, linear.regression.stdev(linear.chosen)
+    there = linearise(regression, linear.chosen, regression.features @ beta)
+    coefficients = (beta - regression.prior_mean) / scale
+    basis, root = np.linalg.qr(np.concatenate([there.whitened, np.eye(len(beta)), stiffness * scale]))
+    return replace(
+        there,
+        basis=basis[: len(there.eta)],
+        root_inverse=np.linalg.inv(root),
+        coefficients=coefficients,
+        weights=there.inverse_root.T @ (there.target - there.whitened @ coefficients),
+    )

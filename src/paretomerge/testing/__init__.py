@@ -1,5 +1,6 @@
 """Problems with known fronts, and the laws every method must obey; public, for the tests of other methods."""
 
+from paretomerge.testing.landscapes import Quadratics, SigmoidQuadratic
 from paretomerge.testing.laws import (
     assert_params_close,
     batch_equals_single,
@@ -16,6 +17,8 @@ from paretomerge.testing.problems import LinearRegressionTasks, random_params
 
 __all__ = [
     "LinearRegressionTasks",
+    "Quadratics",
+    "SigmoidQuadratic",
     "assert_params_close",
     "batch_equals_single",
     "blockwise_equals_whole",

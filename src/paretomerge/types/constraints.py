@@ -41,7 +41,7 @@ class Constraint:
 
     def __str__(self) -> str:
         """As `parse` reads it."""
-        return f"{self.objective} {'<=' if self.upper else '>='} {self.limit:g}"
+        return f"{self.objective} {'<=' if self.upper else '>='} {str(float(self.limit)).removesuffix('.0')}"
 
     def column(self, objectives: Sequence[Objective]) -> int:
         """The number of the constrained objective; `DataError` when there is none of this name."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
+from torch.quasirandom import SobolEngine
 
 from paretomerge.errors import WeightsError
 from paretomerge.types.weights import Coefficients, Weights
@@ -184,7 +186,4 @@ def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
 def _sobol(dimension: int, count: int, seed: int) -> np.ndarray:
     if not dimension or count < 1:
         return np.zeros((max(count, 0), dimension))
-    from scipy.stats import qmc  # slow to import
-
-    # A power of two keeps the sequence balanced, and scipy quiet; prefixes of it are what shorter sequences are.
-    return qmc.Sobol(dimension, scramble=True, rng=seed).random_base2(int(np.ceil(np.log2(max(count, 2)))))[:count]
+    return SobolEngine(dimension, scramble=True, seed=seed).draw(count, dtype=torch.float64).numpy()

@@ -179,7 +179,7 @@ def _checked_weights(weights: Any, tasks: tuple[str, ...]) -> np.ndarray:
 
 def _checked_shared(shared: Any, stderr: np.ndarray) -> np.ndarray:
     count, objectives = stderr.shape
-    array = np.array(shared, dtype=np.float64).reshape(-1, count, count) if count else np.zeros((objectives, 0, 0))
+    array = np.array(shared, dtype=np.float64) if count else np.zeros((objectives, 0, 0))
     if array.shape != (objectives, count, count) or not np.isfinite(array).all():
         raise DataError(
             f"shared covariances have shape {list(np.shape(shared))}, expected {[objectives, count, count]} finite "

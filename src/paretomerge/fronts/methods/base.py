@@ -16,43 +16,14 @@ from typing import Protocol
 
 import numpy as np
 
+from paretomerge.fronts.problem import FrontProblem, PredictedLosses
 from paretomerge.surrogates import Fitted
-from paretomerge.types import Constraint, Domain, Front, Objective, Scores
+from paretomerge.types import Front, Objective, Scores
+
+__all__ = ["Evaluate", "FrontEstimate", "FrontMethod", "FrontProblem", "PredictedLosses"]
 
 Evaluate = Callable[[np.ndarray, Sequence[Objective]], Scores]
 """`(points [B, D], objectives) → their scores`. Points that could not be scored are left out of the result."""
-
-PredictedLosses = Callable[[np.ndarray], np.ndarray]
-"""`points [K, D] → losses [K, T]` as posteriors predict them, at no evaluation."""
-
-
-@dataclass(frozen=True, eq=False)
-class FrontProblem:
-    """What is traded off, and where.
-
-    Args:
-        domain: where points are searched.
-        tasks: the `T` tasks, the columns of `predicted_losses`.
-        objectives: everything that is measured, constrained objectives included.
-        traded: names of the objectives that span the front; all that are not constrained when empty.
-        constraints: limits on measured objectives.
-        predicted_losses: what the posteriors say, if there are any.
-    """
-
-    domain: Domain
-    tasks: tuple[str, ...]
-    objectives: tuple[Objective, ...]
-    traded: tuple[str, ...] = ()
-    constraints: tuple[Constraint, ...] = ()
-    predicted_losses: PredictedLosses | None = None
-
-    @property
-    def traded_columns(self) -> list[int]:
-        """The numbers of the objectives that span the front."""
-        limited = {constraint.objective for constraint in self.constraints}
-        names = [objective.name for objective in self.objectives]
-        wanted = self.traded or tuple(name for name in names if name not in limited) or tuple(names)
-        return [names.index(name) for name in wanted]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,94 @@
+"""One SQLite file that several processes share, migrated when it is opened; errors say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from paretomerge.errors import InputError, StorageError
+
+
+class Database:
+    """An open file; created when it does not exist.
+
+    Args:
+        path: the file.
+        migrations: every change of the schema so far, each a tuple of statements.
+
+    Raises:
+        InputError: the file is no database, or was written by a newer version.
+        StorageError: the disk refused.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[Sequence[str]]) -> None:
+        """Open, create, or migrate."""
+        self.path = path
+        with self._translated():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            try:
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                self._migrate(migrations)
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query answers."""
+        with self._translated():
+            return self.connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """All statements within, or none of them; other processes wait.
+
+        What is not durable survives every end of the process, but not a power failure: it need not wait for the disk.
+        """
+        with self._translated():
+            self.connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                # A full disk makes SQLite roll back by itself.
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def _migrate(self, migrations: Sequence[Sequence[str]]) -> None:
+        version = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(migrations):
+            raise InputError(
+                f"{self.path} was written by a newer version of paretomerge (journal version {version}, this one "
+                f"knows {len(migrations)}): upgrade paretomerge"
+            )
+        for number, script in enumerate(migrations[version:], start=version + 1):
+            with self.transaction() as connection:
+                # Another process may have migrated while this one waited for the lock.
+                if int(connection.execute("PRAGMA user_version").fetchone()[0]) >= number:
+                    continue
+                for statement in script:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "not a database" in str(error) or "malformed" in str(error):
+                raise InputError(
+                    f"{self.path} is not a journal ({error}): it was damaged or overwritten. Restore it from a "
+                    "backup, or start in a new run folder"
+                ) from error
+            raise StorageError(f"cannot use the journal {self.path}: {error}") from error
+        except OSError as error:
+            raise StorageError(f"cannot create the journal {self.path}: {error.strerror or error}") from error
