@@ -16,20 +16,16 @@ import numpy as np
 
 from paretomerge.errors import DataError
 from paretomerge.fronts import is_nondominated
-from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem
-from paretomerge.fronts.methods.bayesian_map import BayesianMap
-from paretomerge.fronts.methods.informed import Informed
-from paretomerge.fronts.methods.map import Map
-from paretomerge.fronts.methods.spaced import Spaced
+from paretomerge.fronts.methods import BayesianMap, FrontEstimate, FrontMethod, FrontProblem, Informed, Map, Spaced
 from paretomerge.fronts.search import search_front
 from paretomerge.surrogates import PlainGaussianProcess, fit_surrogate, initial_design
 from paretomerge.types import Objective, Scores, to_minimised
 
 Watch = Callable[[int, np.ndarray], None]
-CHECKPOINTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 28, 35, 45, 60, 80, 100, 120, 150, 200)
+CHECKPOINTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 28, 36, 45, 60, 80, 100, 150)
 FEW = 12
 """Up to here every checkpoint is a search of its own: batches are larger than what is between them."""
-MOST = {2: 60, 3: 100, 4: 120, 6: 200, 8: 200}
+MOST = {2: 60, 3: 100, 4: 100, 6: 150, 8: 150, 16: 150}
 """Evaluations at which a search is given up, by the number of objectives."""
 
 
@@ -47,7 +43,13 @@ class Ledger:
         self.known: dict[bytes, Scores] = {}
 
     def __call__(self, points: np.ndarray, objectives: Sequence[Objective] | None = None) -> Scores:
-        """Scores of points `[B, D]`; those that are new are measured together, on the same examples."""
+        """Scores of points `[B, D]` on some objectives, or all; those that are new are measured together."""
+        found = self._found(points)
+        if objectives is None or tuple(objectives) == found.objectives:
+            return found
+        return found.columns([found.objectives.index(objective) for objective in objectives])
+
+    def _found(self, points: np.ndarray) -> Scores:
         keys = [row.tobytes() for row in np.ascontiguousarray(points, dtype=np.float64)]
         new = [row for row, key in enumerate(keys) if key not in self.known]
         if new:

@@ -43,8 +43,8 @@ class PosteriorInformed:
             is called once for all objectives.
         tasks: the names of those columns.
         links: `"bounds"` or `"identity"`; losses are always linked by the identity, in which `q` is given.
-        prior_scale: prior standard deviation of the scale `s` of losses (curvature from training examples is often
-            2-3 times off on test losses).
+        prior_scale: prior standard deviation of the scale `s`, relative to its expected size (curvature from training
+            examples is often 2-3 times off on test losses).
         residual: whether scores may correct more than level and scale.
     """
 
@@ -125,7 +125,7 @@ class PosteriorInformed:
         per_loss = unit / np.maximum(varies, 1e-9)
         if objective.task in self.tasks and objective.direction == "maximise":
             expected[1:] = -per_loss
-        return expected, np.concatenate([[10 * unit], 3 * per_loss / max(informed - 1, 1) ** 0.5]), unit
+        return expected, np.concatenate([[10 * unit], self.prior_scale * per_loss / max(informed - 1, 1) ** 0.5]), unit
 
     def _partners(self, objective: Objective) -> list[int]:
         """The columns of the predicted losses that speak of an objective: its own task's, or all."""

@@ -8,6 +8,7 @@ import pytest
 
 from paretomerge.errors import DataError
 from paretomerge.fronts import hypervolume, is_nondominated
+from paretomerge.fronts.methods import nested
 from paretomerge.fronts.methods.base import FrontProblem
 from paretomerge.fronts.methods.nested import NestedMap
 from paretomerge.fronts.methods.preference import for_preference
@@ -149,6 +150,14 @@ def test_more_evaluations_make_a_better_front():
     assert np.mean(gains) > 1.02
 
 
+def test_nodes_with_a_front_of_few_points_still_score_as_many_models(monkeypatch):
+    monkeypatch.setattr(nested, "_FRONT", 1)
+    lab = Lab(2)
+    estimate = lab.search()
+    assert len(estimate.scores) == 9
+    assert len(np.unique(estimate.scores.weights, axis=0)) == 9
+
+
 def test_the_seed_decides_everything():
     one, same, other = Lab(3), Lab(3), Lab(3)
     first, second, third = one.search(seed=1), same.search(seed=1), other.search(seed=2)
@@ -228,7 +237,7 @@ def test_domains_that_cannot_be_nested_are_refused(domain, tasks, message):
         NestedMap().search(problem, lambda points, objectives: None, 100)
 
 
-@pytest.mark.parametrize("settings", [{"per_node": 1}, {"kept": 0}, {"size": 0}])
+@pytest.mark.parametrize("settings", [{"per_node": 1}, {"kept": 0}])
 def test_settings_that_score_or_keep_nothing_are_refused(settings):
     with pytest.raises(DataError, match="at least two"):
         NestedMap(**settings)

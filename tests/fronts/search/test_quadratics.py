@@ -105,3 +105,11 @@ def test_on_the_simplex_only_the_curvature_along_it_counts():
     saddle.A = saddle.A - 50.0 * np.eye(3)
     assert convex_quadratics(saddle, range(3)) is None
     assert isinstance(saddle.domain, Simplex)
+
+
+def test_weightings_spread_the_points_although_ranges_differ():
+    """The first objective hardly changes between the two optima; points still fill the way between them."""
+    A = np.array([np.diag([1.0, 1e-3]), np.eye(2)])
+    points = quadratic_points((A, np.array([[0.0, 0.0], [0.0, -1.0]]), np.zeros(2)), Box(("a", "b")), 200)
+    assert np.median(points[:, 1]) == pytest.approx(0.5, abs=0.02)
+    assert np.quantile(points[:, 1], [0.1, 0.9]) == pytest.approx([0.1, 0.9], abs=0.02)

@@ -2,7 +2,8 @@
 
 After the idea of Li et al., 2024, MAP: Low-compute model merging with amortized Pareto fronts via quadratic
 approximation (arXiv 2406.07529): the next weightings are sampled where the surrogate's posterior says they matter.
-Here that is the expected improvement of the front under draws of the coefficients (see `fronts.proposals`).
+Here that is what they teach about the predicted front, in turn with its expected improvement under draws of the
+coefficients (see `fronts.proposals`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The default method: posteriors predict the front before anything is evaluated, scores correct it where it matters.
 
 The surrogate is posterior-informed: what the posteriors predict, recalibrated, with a quadratic and a Gaussian process
-for what they get wrong. Points are proposed by noisy expected hypervolume improvement (up to four traded objectives)
-or random augmented Chebyshev scalarisations. Without posteriors the same surrogate starts from nothing.
+for what they get wrong. Points are proposed in turn for what they teach about the predicted front and for how much
+they are expected to improve it: noisy expected hypervolume improvement up to four traded objectives, random augmented
+Chebyshev scalarisations above (see `fronts.proposals`). Without posteriors the same surrogate starts from nothing.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class NestedMap:
         """Check the numbers."""
         if self.per_node < 2 or self.kept < 1:
             raise DataError(
-                f"nested-map with per_node={self.per_node}, kept={self.kept}: it needs at least two models per node, and "
-                "one to keep"
+                f"nested-map with per_node={self.per_node}, kept={self.kept}: it needs at least two models per "
+                "node, and one to keep"
             )
 
     def search(
@@ -207,9 +207,11 @@ class _Climb:
         rows = self._nondominated(predicted, _FRONT)
         unknown = predicted.stderr[rows] / np.maximum(predicted.stderr[rows].mean(axis=0), 1e-300)
         points = self.pool[rows]
-        chosen = _apart(self.asked, points, count + len(self.asked), unknown.sum(axis=1))[len(self.asked) :]
-        self.asked = np.concatenate([self.asked, chosen])
-        self._score(chosen, columns_of(self.problem, node.members))
+        before, wanted = len(self.asked), count + len(self.asked)
+        self.asked = _apart(self.asked, points, wanted, unknown.sum(axis=1))
+        # A front of fewer points than that leaves room for the rest of the candidates.
+        self.asked = _apart(self.asked, self.pool, wanted)
+        self._score(self.asked[before:], columns_of(self.problem, node.members))
 
     def _score(self, points: np.ndarray, columns: list[int]) -> None:
         """Evaluate, and sort what comes back by objective."""
