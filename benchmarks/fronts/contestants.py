@@ -164,8 +164,9 @@ class PlainBayesian:
 
     Recommended is the front of the processes' means, searched as for every other surrogate (Daulton, Balandat &
     Bakshy, 2021, Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume improvement;
-    Ament et al., 2023, Unexpected improvements to expected improvement for Bayesian optimization). 64 draws and four
-    restarts found nothing better than 16 and two in pilots, at ten times the cost.
+    Ament et al., 2023, Unexpected improvements to expected improvement for Bayesian optimization). In
+    three pilots 64 draws and four restarts changed shares by up to 0.04 at ten evaluations and 0.01 from twenty on, at
+    twice the cost.
 
     Args:
         batch: evaluations between two fits.

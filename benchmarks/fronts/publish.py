@@ -67,6 +67,7 @@ def entry(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "seeds": [run["seed"] for run in runs],
         "needed": needed,
+        "spent": [max(run["evaluations"], default=0) for run in runs],
         "most": max(max(run["evaluations"], default=0) for run in runs),
         "median": {share: median(values) for share, values in needed.items()},
         "at": {str(look): shares_at(runs, look) for look in LOOKS},
@@ -113,18 +114,20 @@ def middle(rows: np.ndarray) -> np.ndarray:
 def times(row: Mapping[str, Any], informed: Mapping[str, Any], share: str) -> list[float | None] | None:
     """How many times informed's evaluations: median of the seeds' ratios, with 95 % bootstrap interval.
 
-    No evaluation at all counts as one. Seeds in which informed was given up count as infinitely bad, both given up as
-    one.
+    No evaluation at all counts as one. A search that was given up counts as infinitely many, and informed's as none
+    that helps (0); seeds in which both were given up, or the other one before informed had enough, say nothing.
     """
-    other = dict(zip(row["seeds"], row["needed"][share], strict=True))
-    ours = dict(zip(informed["seeds"], informed["needed"][share], strict=True))
-    ratios = []
+    other = dict(zip(row["seeds"], zip(row["needed"][share], row["spent"], strict=True), strict=True))
+    ours = dict(zip(informed["seeds"], zip(informed["needed"][share], informed["spent"], strict=True), strict=True))
+    ratios: list[float | None] = []
     for seed in sorted(set(other) & set(ours)):
-        mine, theirs = ours[seed], other[seed]
-        if mine is None or theirs is None:
-            ratios.append(1.0 if mine is theirs else 0.0 if mine is None else None)
-        else:
+        (mine, my_last), (theirs, their_last) = ours[seed], other[seed]
+        if mine is not None and theirs is not None:
             ratios.append(max(theirs, 1) / max(mine, 1))
+        elif mine is not None and their_last >= mine:
+            ratios.append(None)
+        elif theirs is not None and my_last >= theirs:
+            ratios.append(0.0)
     return median(ratios) if ratios else None
 
 
@@ -133,7 +136,9 @@ def shares_at(runs: Sequence[Mapping[str, Any]], look: int) -> float | None:
     found = []
     for run in runs:
         usable = [share for count, share in zip(run["evaluations"], run["share"], strict=True) if count <= look]
-        found.append(usable[-1] if usable else 0.0)
+        if not usable:
+            return None
+        found.append(usable[-1])
     return float(np.median(found))
 
 
@@ -220,9 +225,14 @@ def looks_table(landscapes: Mapping[str, Any]) -> list[str]:
     lines = ["| landscape | " + " | ".join(map(str, LOOKS)) + " |", "|---" * (1 + len(LOOKS)) + "|"]
     for name, rows in landscapes.items():
         shown = [rows[key]["at"] for key in ("informed", "map", "plain-bo") if key in rows]
-        cells = [" / ".join(f"{row[str(look)]:.3f}" for row in shown) for look in LOOKS]
+        cells = [" / ".join(share_cell(row[str(look)]) for row in shown) for look in LOOKS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
+
+
+def share_cell(share: float | None) -> str:
+    """`0.987`, or a dash where a method cannot say anything yet."""
+    return "-" if share is None else f"{share:.3f}"
 
 
 def coverage_table(found: Mapping[str, Any]) -> list[str]:

@@ -43,8 +43,8 @@ def _stored(folder: Path) -> int:
             "raise",
             1,
             "error: 3 of 3 evaluations failed, so the run stopped; what was measured is kept, and the same command "
-            "continues when the cause is repaired. The last one: the evaluator failed on task 'sums': RuntimeError: the "
-            "GPU fell off the bus\n",
+            "continues when the cause is repaired. The last one: the evaluator failed on task 'sums': RuntimeError: "
+            "the GPU fell off the bus\n",
         ),
         ("interrupt", 130, "interrupted; the same command continues where it stopped\n"),
     ],

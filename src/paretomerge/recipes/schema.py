@@ -101,6 +101,8 @@ class FrontSection(_Section):
         points: how many points the drawn front has at most.
         interval: level of the intervals.
         workers: processes that measure merged models side by side.
+        asynchronous: whether a new point is proposed whenever a worker is free, instead of batch by batch; `informed`
+            only, and not reproducible.
         racing: whether models are scored on growing parts of the examples, and not finished once they are surely
             dominated.
     """
@@ -118,7 +120,15 @@ class FrontSection(_Section):
     points: int = Field(default=100, ge=1)
     interval: float = Field(default=0.9, gt=0, lt=1)
     workers: int = Field(default=1, ge=1)
+    asynchronous: bool = False
     racing: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> FrontSection:
+        """What cannot go together."""
+        if self.asynchronous and (self.method != "informed" or self.racing):
+            raise ValueError("asynchronous: only with method informed and without racing, which compares whole batches")
+        return self
 
     @field_validator("bounds")
     @classmethod

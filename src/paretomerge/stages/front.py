@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from paretomerge.errors import RecipeError, nearest
-from paretomerge.fronts.methods import FrontMethod, FrontProblem
+from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem, Informed
 from paretomerge.fronts.uncertainty import FrontUncertainty, front_uncertainty
 from paretomerge.recipes import digest_recipe, method
+from paretomerge.stages.asynchronous import search_asynchronously
 from paretomerge.stages.fit import fit_run
 from paretomerge.stages.landscape import landscape_of
 from paretomerge.stages.measure import MergedScorer
@@ -118,13 +119,7 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
     budget = section.evaluations if evaluations is None else evaluations
     fractions = FRACTIONS if section.racing else ()
     with MergedScorer(study, landscape, section.split, "front", progress, section.workers, fractions) as scorer:
-        estimate = searcher.search(
-            problem,
-            scorer,
-            budget,
-            study.recipe.seed,
-            lambda _, done: progress(f"{done} of at most {budget} evaluations"),
-        )
+        estimate = _searched(searcher, problem, scorer, budget, study, progress)
         rests_on = estimate.scores if estimate.surrogate is None else estimate.surrogate.scores
         found = EstimatedFront(
             estimate.front,
@@ -144,6 +139,25 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
         )
     _remember(study, found, estimate.details, budget)
     return found
+
+
+def _searched(
+    searcher: FrontMethod,
+    problem: FrontProblem,
+    scorer: MergedScorer,
+    budget: int,
+    study: Study,
+    progress: Progress,
+) -> FrontEstimate:
+    if study.recipe.front.asynchronous and isinstance(searcher, Informed):
+        return search_asynchronously(searcher, problem, scorer, budget, study.recipe.seed, progress)
+    return searcher.search(
+        problem,
+        scorer,
+        budget,
+        study.recipe.seed,
+        lambda _, done: progress(f"{done} of at most {budget} evaluations"),
+    )
 
 
 def traded_objectives(study: Study) -> tuple[Objective, ...]:

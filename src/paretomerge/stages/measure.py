@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from paretomerge.errors import ParetomergeError
-from paretomerge.evaluation import Evaluation, bootstrap_deviations
+from paretomerge.evaluation import Evaluation, as_evaluation, bootstrap_deviations
 from paretomerge.runs import evaluation_key
-from paretomerge.stages.evaluations import Evaluations, Progress, silent
+from paretomerge.stages.evaluations import Evaluations, Progress, Request, silent
 from paretomerge.stages.landscape import Landscape
 from paretomerge.stages.racing import examples_of, nested_covariance, race
-from paretomerge.stages.scoring import Failed, measure_points
+from paretomerge.stages.scoring import Failed, measure_points, scores_of
 from paretomerge.stages.study import Study
 from paretomerge.stages.workers import workers_of
 from paretomerge.types import Objective, Scores, Split
@@ -86,6 +86,35 @@ class MergedScorer:
         )
         self._note(points[list(measured.rows)], measured.evaluations, measured.failures)
         return measured.scores
+
+    @property
+    def size(self) -> int:
+        """How many models are scored at a time."""
+        return self._evaluations.size
+
+    def start(self, point: np.ndarray, objectives: Sequence[Objective], number: int) -> None:
+        """Ask for the scores at one point `[D]`, without waiting for them."""
+        tasks = tuple(dict.fromkeys(objective.task for objective in objectives))
+        self._evaluations.submit(Request(self._keys(point[None])[0], point, tasks, number=number))
+
+    def finish(self, objectives: Sequence[Objective]) -> tuple[int, Scores | None] | None:
+        """The next point that is done: its number, and its scores or `None` if it failed; `None` when none is left.
+
+        Raises:
+            EvaluationError, InputError, StorageError: as `Evaluations`.
+        """
+        scored = self._evaluations.next()
+        if scored is None:
+            return None
+        request = scored.request
+        if scored.measured is None:
+            assert scored.error is not None
+            self._note(np.zeros((0, len(request.point))), (), [Failed(request.number, request.point, scored.error)])
+            return request.number, None
+        evaluation = as_evaluation(scored.measured, objectives)
+        self._note(request.point[None], [evaluation], ())
+        names = self._landscape.domain.names
+        return request.number, scores_of([evaluation], request.point[None], objectives, names, "merged")
 
     def complete(self, scores: Scores) -> Scores:
         """The same scores with the errors that they share, also with those of other batches."""

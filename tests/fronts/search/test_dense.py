@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from paretomerge.fronts.search import dense_points, grid_divisions, is_dense
+from paretomerge.fronts.search.dense import ROUND_DIVISIONS
 from paretomerge.types import Box, Simplex, simplex_grid
 
 
 @pytest.mark.parametrize("tasks", range(2, 21))
-def test_the_grid_is_the_finest_with_fewer_points_than_allowed(tasks):
+def test_the_grid_is_the_finest_of_round_weights_with_fewer_points_than_allowed(tasks):
     divisions = grid_divisions(tasks)
     assert comb(divisions + tasks - 1, tasks - 1) < 20_000
-    assert divisions == 1000 or comb(divisions + tasks, tasks - 1) >= 20_000
+    finer = [d for d in ROUND_DIVISIONS if d > divisions]
+    assert all(comb(d + tasks - 1, tasks - 1) >= 20_000 for d in finer)
 
 
 def test_the_simplex_is_dense_up_to_five_tasks_and_a_box_never():

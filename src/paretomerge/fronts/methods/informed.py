@@ -17,7 +17,7 @@ from paretomerge.errors import DataError
 from paretomerge.fronts.methods.base import Evaluate, FrontEstimate, FrontProblem
 from paretomerge.fronts.methods.loop import OnBatch, Stopping, ignore, require_budget, search_in_batches, seed_of
 from paretomerge.fronts.proposals import Proposal, propose
-from paretomerge.fronts.search import check_search_available
+from paretomerge.fronts.search import check_search_available, search_front
 from paretomerge.surrogates import Fitted, PosteriorInformed, initial_design
 from paretomerge.types import Scores
 
@@ -106,6 +106,17 @@ class Informed:
             return Proposal(start[asked : asked + count], float("nan"))
         surrogate = fit_informed(scores, problem)
         return propose(surrogate, problem, count, seed_of(seed, asked), waiting, avoid=lost)
+
+    def conclude(self, problem: FrontProblem, scores: Scores, stopped: str, seed: int = 0) -> FrontEstimate:
+        """The front that follows from scores, however they came in.
+
+        Raises:
+            DataError: constraints that no predicted point respects.
+            MissingExtraError: the domain needs NSGA-III and pymoo is missing.
+        """
+        surrogate = fit_informed(scores, problem)
+        front = search_front(surrogate, problem.traded_columns, problem.constraints, size=problem.points, seed=seed)
+        return FrontEstimate(front, scores, surrogate, stopped)
 
     def _start(self, problem: FrontProblem, seed: int) -> np.ndarray:
         size = self.initial or min(problem.domain.cube_dimension + 2, 10)

@@ -14,21 +14,20 @@ from paretomerge.fronts.search.landmarks import landmarks
 from paretomerge.types import Box, Domain, Simplex, simplex_grid
 
 LARGEST_GRID = 20_000
-FINEST = 1_000
+ROUND_DIVISIONS = (1000, 500, 200, 100, 50, 40, 25, 20, 10, 5, 4, 2, 1)
+"""Weights of a grid are read by people."""
+FINEST = ROUND_DIVISIONS[0]
 COARSEST = 20
 _LEVELS = 5
 
 
 def grid_divisions(coordinates: int, most: int = LARGEST_GRID) -> int:
-    """The finest grid on the simplex with fewer than `most` points, and at most 1000 divisions; 0 if there is none.
+    """The finest grid of round weights on the simplex with fewer than `most` points; 0 if there is none.
 
     >>> [grid_divisions(tasks) for tasks in (2, 3, 4, 8, 20)]
-    [1000, 197, 46, 10, 4]
+    [1000, 100, 40, 10, 4]
     """
-    divisions = 0
-    while divisions < FINEST and comb(divisions + coordinates, coordinates - 1) < most:
-        divisions += 1
-    return divisions
+    return next((d for d in ROUND_DIVISIONS if comb(d + coordinates - 1, coordinates - 1) < most), 0)
 
 
 def is_dense(domain: Domain) -> bool:
