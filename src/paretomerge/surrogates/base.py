@@ -65,7 +65,7 @@ class Fitted(Protocol):
         ...
 
     def predict(self, points: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation `[K, M]` of the noise-free score at points `[K, D]`."""
+        """Prediction and standard deviation `[K, M]` of the noise-free score at points `[K, D]`."""
         ...
 
     def sample(self, points: Any, draws: int, generator: np.random.Generator) -> np.ndarray:
@@ -73,7 +73,7 @@ class Fitted(Protocol):
         ...
 
     def response(self, points: Any) -> np.ndarray:
-        """`[M, K, N]`: the derivative of the predicted means with respect to the scores, settings held fixed."""
+        """`[M, K, N]`: the derivative of the predictions with respect to the scores, settings held fixed."""
         ...
 
     def extrapolates(self, points: Any) -> np.ndarray:

@@ -69,16 +69,18 @@ class FittedRegression:
         return np.array(found)
 
     def predict(self, points: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation `[K, M]` of the noise-free score at points `[K, D]`.
+        """Prediction and its root mean square error `[K, M]` for the noise-free score at points `[K, D]`.
 
-        Through a link they are moments of `g(η)` under the Gaussian posterior of η. The standard deviation includes
-        the misfit: what the surrogate cannot express.
+        Through a link the prediction is the median `g(E η)`, not the mean `E g(η)`: that one is drawn to the middle of
+        the range where η is uncertain, and few scores would lose the order of points that posteriors know. The error
+        is that of the Gaussian posterior of η, and the misfit: what the surrogate cannot express.
         """
         pairs = []
         for one, latent in self._latents(self.domain.checked(points)):
+            centre = one.regression.link.value(latent.mean)
             mean, variance, _ = through_link(one.regression.link, latent.mean, np.sqrt(latent.variance))
-            pairs.append((mean, np.sqrt(variance + one.chosen.misfit**2)))
-        return np.stack([mean for mean, _ in pairs], axis=1), np.stack([stdev for _, stdev in pairs], axis=1)
+            pairs.append((centre, np.sqrt(variance + (mean - centre) ** 2 + one.chosen.misfit**2)))
+        return np.stack([centre for centre, _ in pairs], axis=1), np.stack([stdev for _, stdev in pairs], axis=1)
 
     def predict_scores(self, points: Any) -> Scores:
         """The prediction as `Scores` of origin `"predicted"`."""
@@ -114,11 +116,10 @@ class FittedRegression:
         return np.stack(found, axis=2)
 
     def response(self, points: Any) -> np.ndarray:
-        """`[M, K, N]`: the derivative of the predicted means with respect to the scores, hyperparameters held fixed."""
+        """`[M, K, N]`: the derivative of the predictions with respect to the scores, hyperparameters held fixed."""
         found = []
         for one, latent in self._latents(self.domain.checked(points)):
-            slope = through_link(one.regression.link, latent.mean, np.sqrt(latent.variance))[2]
-            found.append(slope[:, None] * latent_response(one, latent))
+            found.append(one.regression.link.slope(latent.mean)[:, None] * latent_response(one, latent))
         return np.stack(found)
 
     def extrapolates(self, points: Any) -> np.ndarray:

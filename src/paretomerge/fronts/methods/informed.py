@@ -130,12 +130,15 @@ def _rows(points: np.ndarray | None, problem: FrontProblem) -> np.ndarray:
 def fit_informed(scores: Scores, problem: FrontProblem) -> Fitted:
     """The posterior-informed surrogate, unless one without posteriors predicts left-out scores better.
 
-    Compared is the mean leave-one-out R² over the objectives; where it is not known, posteriors are trusted.
+    Compared is the mean leave-one-out R² over the objectives. With fewer than two scores per coordinate it is chance,
+    and posteriors are trusted.
     """
     blank = PosteriorInformed(_no_losses, ())
     if problem.predicted_losses is None:
         return blank.fit(scores, problem.domain)
     informed = PosteriorInformed(problem.predicted_losses, problem.tasks).fit(scores, problem.domain)
+    if len(scores) < 2 * (problem.domain.cube_dimension + 1):
+        return informed
     uninformed = blank.fit(scores, problem.domain)
     with_them, without = (float(np.mean(fitted.fit_quality)) for fitted in (informed, uninformed))
     if not without > with_them:
