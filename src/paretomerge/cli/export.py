@@ -32,8 +32,11 @@ def command(
             print_json({"path": str(file)}) if json else typer.echo(f"{file}: a mergekit configuration")
             return
         folder = export_point(study, point, out, overwrite=overwrite, progress=progress)
+    # Scaling coefficients are no task weights: a front over them has none to export.
+    weights = folder.with_name(folder.name + "-weights.yaml") if study.recipe.front.domain == "weights" else None
     if json:
-        print_json({"path": str(folder), "weights": str(folder.with_name(folder.name + "-weights.yaml"))})
-    else:
-        typer.echo(f"{folder}: merged checkpoint with its model card")
-        typer.echo(f"{folder.with_name(folder.name + '-weights.yaml')}: task weights for joint finetuning")
+        print_json({"path": str(folder), "weights": None if weights is None else str(weights)})
+        return
+    typer.echo(f"{folder}: merged checkpoint with its model card")
+    if weights is not None:
+        typer.echo(f"{weights}: task weights for joint finetuning")

@@ -19,11 +19,11 @@ def front_table(front: Front, uncertainty: FrontUncertainty | None = None) -> Ta
     if uncertainty is None:
         return points_table(front, title)
     columns = _weight_columns(list(front))
-    # 80 columns hold two objectives with their intervals side by side; with more, intervals go below.
-    wide = len(columns) + len(front.objectives) > 5
+    # Side by side where they fit into 80 columns, otherwise intervals go below.
+    wide = 14 + 8 * (len(columns) - 1) + 24 * len(front.objectives) > 80
+    between = "\n" if wide else " "
     for column, objective in enumerate(front.objectives):
         ends = zip(uncertainty.lower[:, column], uncertainty.upper[:, column], strict=True)
-        between = "\n" if wide else " "
         shown = [
             f"{_digits(value)}{between}[{_digits(low, 3)}, {_digits(high, 3)}]"
             for value, (low, high) in zip(front.values[:, column], ends, strict=True)
@@ -50,8 +50,10 @@ def _weight_columns(rows: list[FrontPoint]) -> list[tuple[str, list[str]]]:
     """The number of each point, and its coordinates; too many of them would hide the scores."""
     names = list(rows[0].weights)
     columns = [("point", [str(row.id) for row in rows])]
+    # Task weights sum to one, scaling coefficients need not.
+    word = "weight" if all(abs(sum(row.weights.values()) - 1) < 1e-6 for row in rows) else "coeff."
     if len(names) <= _MOST_COORDINATES:
-        columns += [(f"weight\n{name}", [f"{row.weights[name]:.3f}" for row in rows]) for name in names]
+        columns += [(f"{word}\n{name}", [f"{row.weights[name]:.3f}" for row in rows]) for name in names]
     return columns
 
 

@@ -71,7 +71,8 @@ class EstimatedFront:
             worst = float(np.nanmin(self.surrogate.fit_quality))
             parts.append(f"each is predicted from the others with R² of at least {worst:.2f}")
         if np.isfinite(self.gain):
-            parts.append(f"another batch is expected to add {100 * self.gain:.2g} % of hypervolume")
+            share = f"{100 * self.gain:.2g}" if self.gain < 0.995 else f"{100 * self.gain:.0f}"
+            parts.append(f"another batch is expected to add {share} % of hypervolume")
         return tuple(parts)
 
     def as_dict(self) -> dict[str, Any]:
