@@ -175,6 +175,16 @@ def test_rules_that_read_no_posterior_keep_their_evaluations_when_the_posterior_
         assert journal.count() == 7
 
 
+def test_parameters_are_a_part_of_what_is_not_known_if_models_are_drawn(own: Path) -> None:
+    study = _study(own, {"drawn_models": 3})
+    found = estimate_run_front(study).uncertainty
+    assert set(found.parts) == {"examples", "surrogate", "parameters"}
+    assert (found.parts["parameters"] > 0).all()
+    assert (found.combined >= found.parts["parameters"] * 0.9).all()
+    with study.folder.open_journal() as journal:
+        assert journal.ledger()["parameters"].evaluations == 15
+
+
 def test_racing_drops_what_is_dominated_and_keeps_what_it_measured(own: Path) -> None:
     plain = estimate_run_front(open_study(write_recipe(own, recipe_of(front={"evaluations": 10})), own / "plain"))
     raced = estimate_run_front(

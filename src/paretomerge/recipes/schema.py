@@ -100,6 +100,8 @@ class FrontSection(_Section):
         constraints: limits on anything that is measured, such as `tokens <= 300`.
         points: how many points the drawn front has at most.
         interval: level of the intervals.
+        drawn_models: how many models are drawn from the merged posterior, and measured, at each of five points of the
+            front, for what parameters leave open; none, or at least 2.
         workers: processes that measure merged models side by side.
         asynchronous: whether a new point is proposed whenever a worker is free, instead of batch by batch; `informed`
             only, and not reproducible.
@@ -119,6 +121,7 @@ class FrontSection(_Section):
     constraints: tuple[str, ...] = ()
     points: int = Field(default=100, ge=1)
     interval: float = Field(default=0.9, gt=0, lt=1)
+    drawn_models: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
     asynchronous: bool = False
     racing: bool = False
@@ -128,6 +131,8 @@ class FrontSection(_Section):
         """What cannot go together."""
         if self.asynchronous and (self.method != "informed" or self.racing):
             raise ValueError("asynchronous: only with method informed and without racing, which compares whole batches")
+        if self.drawn_models == 1 or (self.drawn_models and self.domain != "weights"):
+            raise ValueError("drawn_models: at least 2, and only with domain weights, where posteriors are merged")
         return self
 
     @field_validator("bounds")

@@ -10,19 +10,21 @@ import numpy as np
 
 from paretomerge.errors import RecipeError, nearest
 from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem, Informed
+from paretomerge.fronts.search import thinned
 from paretomerge.fronts.uncertainty import FrontUncertainty, front_uncertainty
 from paretomerge.recipes import digest_recipe, method
 from paretomerge.stages.asynchronous import search_asynchronously
-from paretomerge.stages.fit import fit_run
+from paretomerge.stages.fit import Fitted, fit_run
 from paretomerge.stages.landscape import landscape_of
 from paretomerge.stages.measure import MergedScorer
 from paretomerge.stages.racing import FRACTIONS
+from paretomerge.stages.sampled import score_sampled
 from paretomerge.stages.scoring import Failed, Progress, silent
 from paretomerge.stages.study import Study
-from paretomerge.surrogates import Fitted
-from paretomerge.types import Constraint, Front, Objective, Scores
+from paretomerge.surrogates import Fitted as FittedSurrogate
+from paretomerge.types import Constraint, Front, Objective, Scores, to_minimised
 
-_DRAWS = 200
+_DRAWS, _DRAWN_AT = 200, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class EstimatedFront:
 
     front: Front
     scores: Scores
-    surrogate: Fitted | None
+    surrogate: FittedSurrogate | None
     uncertainty: FrontUncertainty
     stopped: str
     gain: float
@@ -107,7 +109,8 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
     section = study.recipe.front
     searcher: FrontMethod = method("front", section.method, section.settings)
     traded, constraints = traded_objectives(study), _constraints(study)
-    landscape = landscape_of(fit_run(study, progress))
+    fitted = fit_run(study, progress)
+    landscape = landscape_of(fitted)
     problem = FrontProblem(
         landscape.domain,
         study.tasks,
@@ -133,6 +136,7 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
                 seed=study.recipe.seed,
                 level=section.interval,
                 deviations=scorer.deviations(rests_on, _DRAWS, study.recipe.seed),
+                parameters=_parameter_spread(fitted, estimate.front, progress),
             ),
             estimate.stopped,
             estimate.gain,
@@ -159,6 +163,20 @@ def _searched(
         study.recipe.seed,
         lambda _, done: progress(f"{done} of at most {budget} evaluations"),
     )
+
+
+def _parameter_spread(fitted: Fitted, front: Front, progress: Progress) -> np.ndarray | None:
+    """`[K, M]`, standard deviations of models drawn from the merged posterior; `None` where the recipe wants none."""
+    section = fitted.study.recipe.front
+    if not section.drawn_models:
+        return None
+    rows = thinned(to_minimised(front.values, front.objectives), _DRAWN_AT)
+    seed = fitted.study.recipe.seed
+    sampled = score_sampled(
+        fitted, front.weights[rows], section.split, draws=section.drawn_models, seed=seed, progress=progress
+    )
+    columns = [sampled.objectives.index(objective) for objective in front.objectives]
+    return sampled.stdev_at(front.weights)[:, columns]
 
 
 def traded_objectives(study: Study) -> tuple[Objective, ...]:
