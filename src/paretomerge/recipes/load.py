@@ -58,8 +58,9 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def digest_recipe(recipe: Recipe) -> str:
-    """Equal digests mean equal recipes."""
-    return hashlib.sha256(json.dumps(recipe.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+    """Equal digests mean equal recipes; settings at their defaults do not count, so that new ones change no digest."""
+    content = recipe.model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load_function(reference: str) -> Callable[..., Any]:

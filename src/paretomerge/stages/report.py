@@ -21,7 +21,7 @@ def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
         verification = journal.fact("verification")
         if verification and verification.get("recipe") == digest_recipe(study.recipe):
             parts += [Scores.from_dict(verification["previews"]), Scores.from_dict(verification["truths"])]
-        damping, surrogate = journal.fact("damping"), journal.fact("surrogate")
+        damping, surrogate, search = (journal.fact(name) for name in ("damping", "surrogate", "search"))
         ledger = {stage: asdict(cost) for stage, cost in journal.ledger().items()}
     names = [objective.name for objective in front.objectives]
     scores = Scores.concatenate([_columns(part, names) for part in parts if len(part)])
@@ -31,6 +31,8 @@ def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
         "rule": recipe.rule.name,
         "splits": f"front calibrated on {recipe.front.split}; verification on test",
     }
+    if search:
+        notes["search"] = f"{recipe.front.method} over {recipe.front.domain}: {search['stopped']}"
     if damping:
         notes["damping"] = f"{damping['value']:g}, chosen on validation"
     data = ReportData(
