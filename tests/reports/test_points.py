@@ -94,3 +94,8 @@ def test_weightings_on_one_line_have_no_triangles(make_data):
 def test_signed_coefficients_are_not_on_the_simplex():
     weights = np.concatenate([simplex_grid(3, 2), [[1.2, -0.2, 0.0], [0.9, 0.9, 0.9]]])
     assert on_simplex(weights).tolist() == [True] * 6 + [False, False]
+
+
+def test_coefficients_a_few_of_which_sum_to_one_are_not_mapped():
+    weights = np.concatenate([np.eye(3), np.full((7, 3), 0.8)])
+    assert not on_simplex(weights).any()

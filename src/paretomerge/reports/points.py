@@ -188,9 +188,16 @@ def links_of(points: Points) -> list[tuple[int, int]]:
     return links
 
 
+_MOSTLY = 0.5
+
+
 def on_simplex(weights: np.ndarray) -> np.ndarray:
-    """`[N]`: which weightings are non-negative and sum to one, so that a ternary map can show them."""
-    return (weights >= -1e-9).all(axis=1) & (np.abs(weights.sum(axis=1) - 1.0) < 1e-6)
+    """`[N]`: which weightings a ternary map can show: non-negative ones that sum to one.
+
+    None where most are scaling coefficients, of which a few happen to: a map would hide the rest.
+    """
+    inside = (weights >= -1e-9).all(axis=1) & (np.abs(weights.sum(axis=1) - 1.0) < 1e-6)
+    return inside if len(inside) and inside.mean() >= _MOSTLY else np.zeros(len(weights), dtype=bool)
 
 
 def triangles_of(points: Points, origin: Origin) -> np.ndarray:

@@ -113,7 +113,9 @@ function drawControls() {
   }
 }
 
-report.mappable = points.weights.some((w) => w.every((v) => v >= -1e-9) && Math.abs(w.reduce((a, b) => a + b, 0) - 1) < 1e-6);
+const onSimplex = (w) => w.every((v) => v >= -1e-9) && Math.abs(w.reduce((a, b) => a + b, 0) - 1) < 1e-6;
+// Scaling coefficients, a few of which happen to sum to one, are no task weights.
+report.mappable = points.weights.filter(onSimplex).length >= points.weights.length / 2;
 resetAxes();
 if (points.origin.length) {
   drawControls();
