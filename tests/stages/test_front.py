@@ -42,6 +42,16 @@ def test_no_evaluations_give_the_posteriors_own_front(own: Path) -> None:
     assert estimated.front.tasks == TASKS
 
 
+def test_no_evaluations_over_groups_need_no_search(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quadratics' front is known in closed form: no evolutionary search is asked for."""
+    monkeypatch.setattr("paretomerge.fronts.search.search.nsga3_scores", None)
+    monkeypatch.setattr("paretomerge.fronts.search.search.find_spec", lambda name: None)
+    posterior = {"family": "subspace", "settings": {"enrich": "none", "centres": 1}}
+    estimated = estimate_run_front(_study(own, {"domain": "groups", "evaluations": 0}, posterior=posterior))
+    assert len(estimated.front) == 12
+    assert estimated.front.weights.shape[1] == 6
+
+
 def test_no_evaluations_and_no_posteriors_are_refused(own: Path) -> None:
     with pytest.raises(DataError, match="a budget of 0 evaluations is too small"):
         estimate_run_front(_study(own, {"evaluations": 0}, posterior={"family": "isotropic"}))

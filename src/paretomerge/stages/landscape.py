@@ -9,7 +9,7 @@ Shapes: `K` points, `D` coordinates of the domain, `T` tasks, `B` directions of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -21,9 +21,10 @@ from paretomerge.checkpoints.writing.writer import tool_version
 from paretomerge.errors import RecipeError
 from paretomerge.fronts.methods import PredictedLosses
 from paretomerge.merging import FisherWeighted, PosteriorMerge, TaskArithmetic
-from paretomerge.posteriors import Basis, PredictedLoss, Subspace, task_vector_basis
+from paretomerge.posteriors import Basis, Subspace, task_vector_basis
 from paretomerge.runs import evaluation_key
 from paretomerge.stages.fit import Fitted
+from paretomerge.surrogates import Quadratics
 from paretomerge.types import Box, Domain, Simplex, grouped_box, simplex_grid
 
 _GRID_POINTS = 150
@@ -88,7 +89,7 @@ def _grouped(fitted: Fitted) -> Landscape:
         for row in domain.checked(points):
             yield {**study.base, **basis.point(study.base, torch.from_numpy(row[order]))}
 
-    predicted = None if frame is None else _predicted_at(fitted, lambda points: points[:, order])
+    predicted = None if frame is None else _predicted_at(fitted, order, len(domain.names))
     parts = {"checkpoints": study.digests, "groups": domain.names}
     if frame is not None:
         parts["fit"] = repr(fitted.method.fit)  # names the groups, when a function does
@@ -141,22 +142,28 @@ def _predicted_by_coefficients(fitted: Fitted) -> PredictedLosses | None:
     tasks, scale = fitted.study.tasks, getattr(fitted.method.rule, "scale", 1.0)
     labels = [label for label in frame.basis.labels if label.kind == "task_vector"]
     columns = [tasks.index(label.task) for label in labels]
-    return _predicted_at(fitted, lambda points: scale * points[:, columns])
+    return _predicted_at(fitted, columns, len(tasks), scale)
 
 
-def _predicted_at(fitted: Fitted, to_task_vectors: Callable[[np.ndarray], np.ndarray]) -> PredictedLosses:
-    """Losses of `θ_0 + Σ c v` over the task vectors of the subspace; its other directions stay at zero."""
+def _predicted_at(fitted: Fitted, columns: Sequence[int], dimension: int, scale: float = 1.0) -> Quadratics:
+    """Losses of `θ_0 + Σ c v` over the task vectors of the subspace, whose coefficients are `scale` times the points'
+    `columns`; its other directions stay at zero.
+    """
     frame = _subspace(fitted)
     assert frame is not None
     used = [d for d, label in enumerate(frame.basis.labels) if label.kind == "task_vector"]
-    losses: list[PredictedLoss] = list(fitted.curvatures.losses.values())
-
-    def predict(points: np.ndarray) -> np.ndarray:
-        coordinates = torch.zeros(len(points), len(frame.basis), dtype=torch.float64)
-        coordinates[:, used] = torch.from_numpy(np.ascontiguousarray(to_task_vectors(np.asarray(points, float))))
-        return torch.stack([loss.at_coordinates(coordinates) for loss in losses], dim=1).numpy()
-
-    return predict
+    spread = np.zeros((len(frame.basis), dimension))
+    spread[used, columns] = scale
+    losses = fitted.curvatures.losses.values()
+    curvatures = [loss.curvature for loss in losses]
+    assert all(isinstance(curvature, Subspace) for curvature in curvatures)
+    precisions = [curvature.natural("coordinates").precision.numpy() for curvature in curvatures]  # type: ignore[union-attr]
+    means = [curvature.natural("coordinates").precision_mean.numpy() for curvature in curvatures]  # type: ignore[union-attr]
+    return Quadratics(
+        np.stack([spread.T @ precision @ spread for precision in precisions]),
+        np.stack([-(spread.T @ mean) for mean in means]),
+        np.array([loss.offset for loss in losses]),
+    )
 
 
 def _task_vectors(frame: Subspace) -> Basis:

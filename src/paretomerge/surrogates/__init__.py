@@ -7,6 +7,7 @@ from paretomerge.surrogates.fitting import choose_surrogate, fit_surrogate
 from paretomerge.surrogates.gaussian_process import FittedGaussianProcess, PlainGaussianProcess
 from paretomerge.surrogates.links import Link, identity_link, link_of, sigmoid_link, softplus_link
 from paretomerge.surrogates.posterior_informed import PosteriorInformed
+from paretomerge.surrogates.predicted_quadratics import Quadratics
 from paretomerge.surrogates.quadratic import FittedQuadratic, Quadratic
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PlainGaussianProcess",
     "PosteriorInformed",
     "Quadratic",
+    "Quadratics",
     "Surrogate",
     "choose_surrogate",
     "fit_surrogate",

@@ -24,6 +24,7 @@ from paretomerge.surrogates.fitted import FittedRegression
 from paretomerge.surrogates.leave_one_out import predict_left_out, quality_of
 from paretomerge.surrogates.links import Link, identity_link, link_of
 from paretomerge.surrogates.polynomials import correcting_features
+from paretomerge.surrogates.predicted_quadratics import Quadratics
 from paretomerge.surrogates.quadratic import spread_of
 from paretomerge.surrogates.regression import Linearised, Regression
 from paretomerge.surrogates.residual import distances, unit_coordinates
@@ -54,7 +55,7 @@ class PosteriorInformed:
     prior_scale: float = 1.0
     residual: bool = True
 
-    def fit(self, scores: Scores, domain: Domain) -> FittedRegression:
+    def fit(self, scores: Scores, domain: Domain) -> FittedInformed:
         """One regression per objective.
 
         Raises:
@@ -69,7 +70,7 @@ class PosteriorInformed:
             self._fitted(scores, index, domain, columns[index], outlook[index], distance)
             for index in range(len(scores.objectives))
         ]
-        return FittedRegression(self, scores, domain, design, tuple(regressions), _warnings(scores, regressions))
+        return FittedInformed(self, scores, domain, design, tuple(regressions), _warnings(scores, regressions))
 
     def link(self, objective: Objective) -> Link:
         """Identity for losses; for other metrics as `links` says."""
@@ -130,6 +131,24 @@ class PosteriorInformed:
     def _partners(self, objective: Objective) -> list[int]:
         """The columns of the predicted losses that speak of an objective: its own task's, or all."""
         return [self.tasks.index(objective.task)] if objective.task in self.tasks else list(range(len(self.tasks)))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedInformed(FittedRegression):
+    """A fitted posterior-informed surrogate; before any score it may be a quadratic."""
+
+    def quadratics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """`A [M, D, D]`, `b [M, D]`, `e [M]` where the predictions are nothing but the posteriors' own quadratics.
+
+        That is: nothing was scored, every objective is the loss of a task, and the predicted losses are `Quadratics`.
+        """
+        assert isinstance(self.surrogate, PosteriorInformed)
+        predicted, tasks = self.surrogate.predicted_losses, self.surrogate.tasks
+        known = all(_is_loss(objective) and objective.task in tasks for objective in self.objectives)
+        if len(self.scores) or not known or not isinstance(predicted, Quadratics):
+            return None
+        columns = [tasks.index(objective.task) for objective in self.objectives]
+        return predicted.curvatures[columns], predicted.gradients[columns], predicted.constants[columns]
 
 
 @dataclass(frozen=True, eq=False)

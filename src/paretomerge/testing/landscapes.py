@@ -17,31 +17,11 @@ from scipy.special import expit, ndtr, ndtri
 
 from paretomerge.errors import DataError
 from paretomerge.fronts import closed_form_front
+from paretomerge.surrogates import Quadratics
 from paretomerge.types import Box, Objective, Origin, Scores, Simplex
 
 _DROPS = {"mild": ((2.0, 5.0), (0.4, 2.0)), "strong": ((5.0, 12.0), (2.0, 8.0))}
 """Ranges of the curvature along a task's own coefficients, and along those of other tasks."""
-
-
-@dataclass(frozen=True, eq=False)
-class Quadratics:
-    """`q_t(c) = ½ cᵀA_t c + b_tᵀc + e_t`, as a function of points: what posteriors predict losses with.
-
-    Args:
-        curvatures: `A [T, D, D]`, symmetric.
-        gradients: `b [T, D]`, at `c = 0`.
-        constants: `e [T]`, the values at `c = 0`.
-    """
-
-    curvatures: np.ndarray
-    gradients: np.ndarray
-    constants: np.ndarray
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """`[K, T]` at points `[K, D]`."""
-        points = np.asarray(points, dtype=np.float64)
-        bent = 0.5 * np.einsum("kd,tde,ke->kt", points, self.curvatures, points, optimize=True)
-        return bent + points @ self.gradients.T + self.constants
 
 
 @dataclass(frozen=True, eq=False)

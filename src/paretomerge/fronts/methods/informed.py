@@ -18,7 +18,7 @@ from paretomerge.fronts.methods.base import Evaluate, FrontEstimate, FrontProble
 from paretomerge.fronts.methods.loop import OnBatch, Stopping, ignore, require_budget, search_in_batches, seed_of
 from paretomerge.fronts.proposals import Proposal, propose
 from paretomerge.fronts.search import check_search_available, search_front
-from paretomerge.surrogates import Fitted, PosteriorInformed, initial_design
+from paretomerge.surrogates import Fitted, PosteriorInformed, Quadratics, initial_design
 from paretomerge.types import Scores
 
 
@@ -63,7 +63,8 @@ class Informed:
         require_budget(budget, 0)
         if problem.predicted_losses is None:
             require_budget(budget, 1, ": nothing is known without posteriors (predicted losses)")
-        check_search_available(problem.domain)
+        if budget or not isinstance(problem.predicted_losses, Quadratics):  # whose front is known in closed form
+            check_search_available(problem.domain)
         return search_in_batches(
             problem,
             evaluate,
