@@ -32,5 +32,5 @@ def test_before_any_score_the_surrogate_is_the_posteriors_quadratic_in_the_order
 def test_with_scores_or_other_metrics_it_is_none() -> None:
     for found in (scores(3), scores(0, "score")):
         assert fit_surrogate(found, PosteriorInformed(LOSSES, NAMES), Box(NAMES)).quadratics() is None
-    plain = PosteriorInformed(lambda points: LOSSES(points), NAMES)
+    plain = PosteriorInformed(LOSSES.__call__, NAMES)
     assert fit_surrogate(scores(0), plain, Box(NAMES)).quadratics() is None
