@@ -20,12 +20,12 @@ def front_table(front: Front, uncertainty: FrontUncertainty | None = None) -> Ta
         return points_table(front, title)
     columns = _weight_columns(list(front))
     # Side by side where they fit into 80 columns, otherwise intervals go below.
-    wide = 14 + 8 * (len(columns) - 1) + 24 * len(front.objectives) > 80
+    wide = 14 + 8 * (len(columns) - 1) + 22 * len(front.objectives) > 80
     between = "\n" if wide else " "
     for column, objective in enumerate(front.objectives):
         ends = zip(uncertainty.lower[:, column], uncertainty.upper[:, column], strict=True)
         shown = [
-            f"{_digits(value)}{between}[{_digits(low, 3)}, {_digits(high, 3)}]"
+            f"{_digits(value)}{between}[{_digits(low, 2)}, {_digits(high, 2)}]"
             for value, (low, high) in zip(front.values[:, column], ends, strict=True)
         ]
         columns.append((objective.name, shown))
