@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from paretomerge.errors import EvaluationError
 from paretomerge.fronts.methods import FrontEstimate, FrontProblem, Informed
+from paretomerge.fronts.methods.loop import Log, require_scored
 from paretomerge.stages.measure import MergedScorer
 from paretomerge.stages.scoring import Progress, silent
-from paretomerge.types import Scores
 
 
 def search_asynchronously(
@@ -29,47 +28,27 @@ def search_asynchronously(
         EvaluationError: nothing could be scored; and as `MergedScorer`.
         DataError, MissingExtraError: as `Informed.conclude`.
     """
-    size = len(problem.domain.names)
-    nothing = np.zeros((0, len(problem.objectives)))
-    scores = Scores(problem.domain.names, np.zeros((0, size)), nothing, nothing, problem.objectives, ())
+    log = Log.of(problem)
     pending: dict[int, np.ndarray] = {}
-    failed: list[np.ndarray] = []
     for number in range(budget):
         while len(pending) >= scorer.size:
-            scores = _collect(scorer, problem, scores, pending, failed)
-        proposal = method.propose(
-            problem,
-            scores,
-            1,
-            seed,
-            pending=np.array(list(pending.values())).reshape(-1, size),
-            failed=np.array(failed).reshape(-1, size),
-        )
+            _collect(scorer, log, pending)
+        waiting = np.array(list(pending.values())).reshape(-1, len(problem.domain.names))
+        proposal = method.propose(problem, log.scores, 1, seed, pending=waiting, failed=log.failures)
         if not len(proposal.points):
             break
         pending[number] = proposal.points[0]
         scorer.start(proposal.points[0], problem.objectives, number)
         progress(f"{number + 1} of {budget} points asked for")
     while pending:
-        scores = _collect(scorer, problem, scores, pending, failed)
-    if budget and not len(scores):
-        raise EvaluationError(f"none of {len(failed)} evaluations gave a score: repair the evaluator")
-    return method.conclude(problem, scores, f"the budget of {budget} evaluations is spent", seed)
+        _collect(scorer, log, pending)
+    require_scored(log)
+    return method.conclude(problem, log.scores, f"the budget of {budget} evaluations is spent", seed)
 
 
-def _collect(
-    scorer: MergedScorer,
-    problem: FrontProblem,
-    scores: Scores,
-    pending: dict[int, np.ndarray],
-    failed: list[np.ndarray],
-) -> Scores:
+def _collect(scorer: MergedScorer, log: Log, pending: dict[int, np.ndarray]) -> None:
     """Wait for one point."""
-    done = scorer.finish(problem.objectives)
+    done = scorer.finish(log.problem.objectives)
     assert done is not None, "a point is pending"
     number, found = done
-    point = pending.pop(number)
-    if found is None:
-        failed.append(point)
-        return scores
-    return Scores.concatenate([scores, found])
+    log.take(pending.pop(number), found)

@@ -28,14 +28,13 @@ from paretomerge.merging import (
     PosteriorMerge,
     TaskArithmetic,
     collect_inputs,
-    merge_blocks,
 )
 from paretomerge.posteriors import choose_by_evidence
 from paretomerge.recipes import method
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.fit_files import load_curvatures, save_curvatures
 from paretomerge.stages.fit_given import FitGiven, given_curvatures
-from paretomerge.stages.previews import PreviewMethod, choose_strength, coordinates_loss, with_strength
+from paretomerge.stages.previews import PreviewMethod, choose_strength, coordinates_loss, merge_each
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.stages.unfinished import UnfinishedFit
@@ -58,9 +57,7 @@ class Fitted:
 
     def models(self, weights: np.ndarray) -> Iterator[dict[str, Tensor]]:
         """Merged parameters at each weighting `[K, T]`, one model after the other."""
-        rule = with_strength(self.method.rule, self.damping)
-        for row in weights:
-            yield {name: merged[0] for name, merged in merge_blocks(self._inputs, row, rule)}
+        return merge_each(self._inputs, self.method.rule, self.damping, weights)
 
     @cached_property
     def _inputs(self) -> Inputs:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from paretomerge.errors import ParetomergeError
-from paretomerge.evaluation import Evaluation, as_evaluation, bootstrap_deviations
+from paretomerge.evaluation import Evaluation, Evaluator, as_evaluation, bootstrap_deviations
 from paretomerge.runs import evaluation_key
 from paretomerge.stages.evaluations import Evaluations, Progress, Request, silent
 from paretomerge.stages.landscape import Landscape
@@ -79,11 +80,8 @@ class MergedScorer:
         points = np.asarray(points, dtype=np.float64)
         if self._fractions:
             return self._race(points, objectives)
-        tasks = {objective.task for objective in objectives}
-        share = len(tasks) / len({objective.task for objective in self._study.objectives})
-        measured = measure_points(
-            self._evaluations, self._keys(points), points, objectives, self._landscape.domain.names, cost=share
-        )
+        names, cost = self._landscape.domain.names, self._cost(objectives)
+        measured = measure_points(self._evaluations, self._keys(points), points, objectives, names, cost=cost)
         self._note(points[list(measured.rows)], measured.evaluations, measured.failures)
         return measured.scores
 
@@ -95,7 +93,8 @@ class MergedScorer:
     def start(self, point: np.ndarray, objectives: Sequence[Objective], number: int) -> None:
         """Ask for the scores at one point `[D]`, without waiting for them."""
         tasks = tuple(dict.fromkeys(objective.task for objective in objectives))
-        self._evaluations.submit(Request(self._keys(point[None])[0], point, tasks, number=number))
+        cost = self._cost(objectives)
+        self._evaluations.submit(Request(self._keys(point[None])[0], point, tasks, number=number, cost=cost))
 
     def finish(self, objectives: Sequence[Objective]) -> tuple[int, Scores | None] | None:
         """The next point that is done: its number, and its scores or `None` if it failed; `None` when none is left.
@@ -159,7 +158,7 @@ class MergedScorer:
             everyone,
             objectives,
             self._landscape.domain.names,
-            examples_of(self._study.evaluator(self._split), tasks),
+            examples_of(self._evaluator, tasks),
             fractions=self._fractions,
             seed=self._study.recipe.seed,
         )
@@ -169,6 +168,16 @@ class MergedScorer:
         fresh = rows >= len(self._raced)
         self._raced = everyone[finished]
         return raced.scores.take(fresh)
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        """For counting its examples; opened at the first race."""
+        return self._study.evaluator(self._split)
+
+    def _cost(self, objectives: Sequence[Objective]) -> float:
+        """Of one model, in evaluations: the share of the tasks that it is scored on."""
+        tasks = {objective.task for objective in objectives}
+        return len(tasks) / len({objective.task for objective in self._study.objectives})
 
     def _keys(self, points: np.ndarray) -> list[str]:
         return [

@@ -18,6 +18,7 @@ from paretomerge.curvature import Curvatures, FitIsotropic, FitMethod, FitSubspa
 from paretomerge.errors import RecipeError
 from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.merging import (
+    Inputs,
     MergeRule,
     PosteriorMerge,
     TaskArithmetic,
@@ -114,10 +115,14 @@ def merged_models(
     base: Params, method: PreviewMethod, curvatures: Curvatures, strength: float, weights: np.ndarray
 ) -> Iterator[dict[str, Tensor]]:
     """Merged parameters at each weighting, one model after the other: the memory is that of the models kept."""
-    rule = with_strength(method.rule, strength)
-    inputs = collect_inputs(curvatures.posteriors(strength), base=base)
+    return merge_each(collect_inputs(curvatures.posteriors(strength), base=base), method.rule, strength, weights)
+
+
+def merge_each(inputs: Inputs, rule: MergeRule, strength: float, weights: np.ndarray) -> Iterator[dict[str, Tensor]]:
+    """Merged parameters at each weighting, from inputs that are read once."""
+    strong = with_strength(rule, strength)
     for row in weights:
-        yield {name: merged[0] for name, merged in merge_blocks(inputs, row, rule)}
+        yield {name: merged[0] for name, merged in merge_blocks(inputs, row, strong)}
 
 
 def with_strength(rule: MergeRule, strength: float) -> MergeRule:

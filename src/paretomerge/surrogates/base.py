@@ -25,6 +25,10 @@ class Surrogate(Protocol):
         ...
 
 
+MOST_JOINT = 4000
+"""More points than this are not drawn jointly: the covariance of their scores would not fit in memory."""
+
+
 @runtime_checkable
 class Fitted(Protocol):
     """A fitted surrogate.
@@ -85,3 +89,12 @@ def require_scores(scores: Scores, needed: int, what: str) -> None:
     """Raise `DataError` when there are fewer than `needed` scores."""
     if len(scores) < needed:
         raise DataError(f"{what} needs at least {needed} scored points, got {len(scores)}: evaluate more")
+
+
+def require_drawable(count: int) -> None:
+    """Raise `DataError` for more points than can be drawn jointly."""
+    if count > MOST_JOINT:
+        raise DataError(
+            f"{count} points to draw jointly, at most {MOST_JOINT} are possible: draw at fewer points, such as those "
+            "near the predicted front"
+        )

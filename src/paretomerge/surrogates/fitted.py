@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from paretomerge.errors import DataError
-from paretomerge.surrogates.base import Surrogate
+from paretomerge.surrogates.base import Surrogate, require_drawable
 from paretomerge.surrogates.leave_one_out import predict_left_out, quality_of
 from paretomerge.surrogates.links import Link
 from paretomerge.surrogates.prediction import (
@@ -26,9 +25,6 @@ from paretomerge.surrogates.prediction import (
 from paretomerge.surrogates.regression import Linearised
 from paretomerge.surrogates.residual import distances, unit_coordinates
 from paretomerge.types import Domain, Objective, Origin, Scores
-
-MOST_JOINT = 4000
-"""More points than this are not drawn jointly: the covariance of their scores would not fit in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +95,7 @@ class FittedRegression:
             DataError: more points than can be drawn jointly.
         """
         checked = self.domain.checked(points)
-        if len(checked) > MOST_JOINT:
-            raise DataError(
-                f"{len(checked)} points to draw jointly, at most {MOST_JOINT} are possible: draw at fewer points, such "
-                "as those near the predicted front"
-            )
+        require_drawable(len(checked))
         places = unit_coordinates(checked, self.domain)
         between = distances(places, places)
         found = []

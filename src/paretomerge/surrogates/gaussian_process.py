@@ -19,16 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from paretomerge.errors import DataError, FailureError, MissingExtraError
-from paretomerge.surrogates.base import require_scores
-from paretomerge.surrogates.leave_one_out import quality_of
-from paretomerge.surrogates.residual import unit_coordinates
+from paretomerge.errors import FailureError, MissingExtraError
+from paretomerge.surrogates.base import require_drawable, require_scores
+from paretomerge.surrogates.leave_one_out import poor_fit, quality_of
+from paretomerge.surrogates.residual import correlation, unit_coordinates
 from paretomerge.types import Domain, Objective, Origin, Scores
 
 SMALLEST_NOISE = 1e-6
 """Variance in units of the scores' own, so that exact or repeated scores do not make covariances singular."""
-MOST_JOINT = 4000
-"""More points than this are not drawn jointly: their covariance would not fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +165,7 @@ class FittedGaussianProcess:
             DataError: more points than can be drawn jointly.
         """
         places = unit_coordinates(self.domain.checked(points), self.domain)
-        if len(places) > MOST_JOINT:
-            raise DataError(
-                f"{len(places)} points to draw jointly, at most {MOST_JOINT} are possible: draw at fewer points, such "
-                "as those near the predicted front"
-            )
+        require_drawable(len(places))
         found = []
         for one, objective in zip(self.processes, self.objectives, strict=True):
             covariance = one.covariance(places)
@@ -195,8 +189,7 @@ def matern(points: np.ndarray, others: np.ndarray, lengths: np.ndarray) -> np.nd
     """Matérn 5/2 correlation `[K, N]` of points `[K, D]` and others `[N, D]`."""
     from scipy.spatial.distance import cdist  # slow to import
 
-    scaled = 5**0.5 * cdist(points / lengths, others / lengths)
-    return (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
+    return correlation(cdist(points / lengths, others / lengths), 1.0)
 
 
 def _fit_process(places: np.ndarray, values: np.ndarray, own_variance: np.ndarray) -> Process:
@@ -255,8 +248,5 @@ def _warnings_of(scores: Scores, processes: tuple[Process, ...]) -> tuple[str, .
                 "they are the prior's"
             )
         elif quality < 0:
-            found.append(
-                f"{objective.name}: each of {len(scores)} scores is predicted from the others worse than by their mean "
-                f"(leave-one-out R² {quality:.2f}): evaluate more points, or take another surrogate or posterior"
-            )
+            found.append(poor_fit(objective.name, len(scores), quality))
     return tuple(found)

@@ -32,3 +32,11 @@ def quality_of(values: np.ndarray, predicted: np.ndarray) -> float:
     if len(values) < FEWEST or float(np.ptp(values)) == 0:
         return float("nan")
     return 1 - float(np.mean((values - predicted) ** 2)) / float(np.var(values))
+
+
+def poor_fit(name: str, count: int, quality: float) -> str:
+    """What to say of an objective whose R² is negative."""
+    return (
+        f"{name}: each of {count} scores is predicted from the others worse than by their mean (leave-one-out R² "
+        f"{quality:.2f}): evaluate more points, or take another surrogate or posterior"
+    )

@@ -21,7 +21,7 @@ import numpy as np
 from paretomerge.errors import DataError
 from paretomerge.surrogates.evidence import HyperPrior, choose_hyperparameters
 from paretomerge.surrogates.fitted import FittedRegression
-from paretomerge.surrogates.leave_one_out import predict_left_out, quality_of
+from paretomerge.surrogates.leave_one_out import poor_fit, predict_left_out, quality_of
 from paretomerge.surrogates.links import Link, identity_link, link_of
 from paretomerge.surrogates.polynomials import correcting_features
 from paretomerge.surrogates.predicted_quadratics import Quadratics
@@ -193,8 +193,5 @@ def _warnings(scores: Scores, regressions: list[Linearised]) -> tuple[str, ...]:
                 "predictions means something until more are evaluated"
             )
         elif quality < 0:
-            found.append(
-                f"{objective.name}: each of {len(scores)} scores is predicted from the others worse than by their mean "
-                f"(leave-one-out R² {quality:.2f}): evaluate more points, or take another surrogate or posterior"
-            )
+            found.append(poor_fit(objective.name, len(scores), quality))
     return tuple(found)

@@ -18,7 +18,7 @@ from paretomerge.surrogates.base import require_scores
 from paretomerge.surrogates.convexity import feature_hessians, fit_convex, simplex_tangent
 from paretomerge.surrogates.evidence import HyperPrior, choose_hyperparameters
 from paretomerge.surrogates.fitted import FittedRegression
-from paretomerge.surrogates.leave_one_out import predict_left_out, quality_of
+from paretomerge.surrogates.leave_one_out import poor_fit, predict_left_out, quality_of
 from paretomerge.surrogates.links import Link, identity_link, link_of
 from paretomerge.surrogates.polynomials import feature_pairs, quadratic_count, quadratic_features, quadratic_form
 from paretomerge.surrogates.regression import Linearised, Regression, constrained_to
@@ -158,10 +158,7 @@ def fit_warnings(scores: Scores, regressions: list[Linearised], features: np.nda
                 "the rest is the prior"
             )
         elif quality < 0:
-            warnings.append(
-                f"{objective.name}: each of {count} scores is predicted from the others worse than by their mean "
-                f"(leave-one-out R² {quality:.2f}): evaluate more points, or take another surrogate or posterior"
-            )
+            warnings.append(poor_fit(objective.name, count, quality))
     return tuple(warnings)
 
 

@@ -88,6 +88,14 @@ class Log:
         self.asked += len(points)
         self.scores = Scores.concatenate([self.scores, found])
 
+    def take(self, point: np.ndarray, found: Scores | None) -> None:
+        """What became of one point `[D]` that was asked for elsewhere: its scores, or `None` if it failed."""
+        self.asked += 1
+        if found is None:
+            self.failed.append(point)
+        else:
+            self.scores = Scores.concatenate([self.scores, found])
+
     @property
     def failures(self) -> np.ndarray:
         """`[A, D]`, the points that failed."""
