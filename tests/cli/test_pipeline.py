@@ -26,7 +26,8 @@ from paretomerge.stages import (
     run,
     verify_run,
 )
-from paretomerge.stages.decide import measured_point, resolve_names
+from paretomerge.stages.choose import resolve_names
+from paretomerge.stages.export import measured_point
 
 
 @dataclass(frozen=True)

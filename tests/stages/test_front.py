@@ -13,7 +13,7 @@ from paretomerge.choices import Knee
 from paretomerge.errors import DataError, InputError, RecipeError
 from paretomerge.fronts import is_nondominated
 from paretomerge.stages import choose_point, estimate_run_front, export_point, front_of, open_study, verify_run
-from paretomerge.stages.decide import chosen_id
+from paretomerge.stages.choose import chosen_id
 
 ARITHMETIC = {"name": "task_arithmetic"}
 

@@ -31,7 +31,7 @@ def command(
     """Choose one point of the front; tasks may be named instead of their objectives."""
     from paretomerge.choices import ByWeights, ChoiceRule, Knee, ReferencePoint, Thresholds
     from paretomerge.stages import choose_point, front_of, open_study
-    from paretomerge.stages.decide import resolve_names
+    from paretomerge.stages.choose import resolve_names
 
     if best is not None and at_least is None:
         raise InputError("--best goes with --at-least: say what the others must reach, --at-least a=0.9 --best b")

@@ -33,7 +33,7 @@ from paretomerge.stages import (
     open_study,
     preview_models,
 )
-from paretomerge.stages.decide import measured_point
+from paretomerge.stages.export import measured_point
 from paretomerge.stages.scoring import Progress, score_models, silent
 from paretomerge.types import Front, FrontPoint, Ledger, Origin, Params, Scores, digest_params
 

@@ -8,7 +8,8 @@ from paretomerge.lazy import on_first_use
 
 if TYPE_CHECKING:
     from paretomerge.stages.check import Preflight, check_models, check_recipe
-    from paretomerge.stages.decide import choose_point, export_point, front_of
+    from paretomerge.stages.choose import choose_point, front_of
+    from paretomerge.stages.export import export_point
     from paretomerge.stages.fit import Fitted, estimate_fit, fit_run
     from paretomerge.stages.fit_adam import fit_optimizer
     from paretomerge.stages.front import estimate_run_front
@@ -78,15 +79,15 @@ _HOMES = {
     "check_models": "check",
     "check_posteriors": "posterior_check",
     "check_recipe": "check",
-    "choose_point": "decide",
+    "choose_point": "choose",
     "describe_posterior": "posterior_check",
     "estimate_fit": "fit",
     "estimate_run_front": "front",
     "export_mergekit": "mergekit_export",
-    "export_point": "decide",
+    "export_point": "export",
     "fit_optimizer": "fit_adam",
     "fit_run": "fit",
-    "front_of": "decide",
+    "front_of": "choose",
     "merge_checkpoints": "merge",
     "merge_mergekit": "mergekit",
     "open_study": "study",

@@ -9,7 +9,7 @@ from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import CheckpointError, InputError
 from paretomerge.exports import mergekit_config
-from paretomerge.stages.decide import point_of
+from paretomerge.stages.choose import point_of
 from paretomerge.stages.fit import fit_run
 from paretomerge.stages.previews import with_strength
 from paretomerge.stages.scoring import Progress, silent

@@ -6,7 +6,7 @@ import os
 
 from paretomerge.choices import ChoiceRule
 from paretomerge.recipes import Recipe
-from paretomerge.stages.decide import choose_point
+from paretomerge.stages.choose import choose_point
 from paretomerge.stages.front import EstimatedFront, estimate_run_front
 from paretomerge.stages.report import report_run
 from paretomerge.stages.scoring import Progress, silent

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from paretomerge.recipes import digest_recipe
 from paretomerge.reports import ReportData, ReportPaths
 from paretomerge.reports import report as write_report
-from paretomerge.stages.decide import chosen_id, front_of
+from paretomerge.stages.choose import chosen_id, front_of
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import Scores

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from paretomerge.checkpoints import open_checkpoint, write_params
 from paretomerge.errors import InputError, RecipeError
 from paretomerge.fronts import PreviewQuality, compare_preview
 from paretomerge.recipes import digest_recipe
-from paretomerge.runs import Journal, evaluation_key
-from paretomerge.stages.decide import chosen_id, front_of
+from paretomerge.runs import evaluation_key
+from paretomerge.stages.choose import chosen_id, front_of
 from paretomerge.stages.fit import fit_run
+from paretomerge.stages.joint import joint_checkpoint
 from paretomerge.stages.landscape import landscape_of
 from paretomerge.stages.measure import score_merged
 from paretomerge.stages.scoring import Progress, score_models, silent
 from paretomerge.stages.study import Study
-from paretomerge.training import TrainingRecipe, finetune
+from paretomerge.training import TrainingRecipe
 from paretomerge.types import Front, Params, Scores
 
 
@@ -79,7 +79,7 @@ def verify_run(study: Study, points: int = 3, progress: Progress = silent) -> Ve
 
         def train(rows: list[int]) -> Iterator[Params]:
             for row in rows:
-                yield _trained(study, journal, keys[row], weights[row], recipe, progress)
+                yield joint_checkpoint(study, journal, keys[row], weights[row], recipe, progress)
 
         truths = score_models(
             journal,
@@ -120,32 +120,3 @@ def spread_points(front: Front, count: int, first: int | None = None) -> np.ndar
         candidates = np.where(fresh, distance, -1.0) if fresh.any() else distance
         chosen.append(front.weights[int(np.argmax(np.round(candidates, 9)))])
     return np.array(chosen)
-
-
-def _trained(
-    study: Study, journal: Journal, key: str, weights: np.ndarray, recipe: TrainingRecipe, progress: Progress
-) -> Params:
-    folder = study.folder.trained / key[:16]
-    if not folder.exists():
-        alpha = dict(zip(study.tasks, weights.tolist(), strict=True))
-        result = finetune(
-            study.require_problem("joint finetuning"),
-            study.base,
-            alpha,
-            recipe,
-            study.recipe.seed,
-            on_step=_reporter(progress, recipe.steps, alpha),
-        )
-        write_params(folder, result.params, manifest={"kind": "jointly finetuned", "weights": alpha})
-        journal.charge("verify", result.ledger)
-    return open_checkpoint(folder)
-
-
-def _reporter(progress: Progress, steps: int, alpha: dict[str, float]) -> Callable[[int, float], None]:
-    shown = ", ".join(f"{task}={weight:.3g}" for task, weight in alpha.items())
-
-    def report(step: int, loss: float) -> None:
-        if step % max(1, steps // 20) == 0:
-            progress(f"joint finetuning at {shown}: step {step} of {steps}, loss {loss:.3f}")
-
-    return report

@@ -37,12 +37,15 @@ class Problem:
         likelihood: `"categorical"` (softmax cross-entropy), `"gaussian"` (half the squared error), `"tokens"`
             (cross-entropy of every labelled position; -100 is no label) or `"causal"` (the same for language models
             whose position `i` predicts the target at `i + 1`).
+        loss_fn: a loss of your own, `(module, batch) → [n]` losses of the batch's examples, or their mean. It is what
+            is trained and measured; posteriors that need the likelihood's curvature are refused then.
     """
 
     tasks: tuple[str, ...]
     build: Callable[[], nn.Module]
     data: Callable[[str, Split], Sequence[Batch]]
     likelihood: LikelihoodName = "categorical"
+    loss_fn: Callable[[nn.Module, Batch], Tensor] | None = None
 
     def batches(self, task: str, split: Split) -> Sequence[Batch]:
         """The batches of one task and split.

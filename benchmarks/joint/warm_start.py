@@ -1,0 +1,123 @@
+"""How many joint steps a merge saves: joint finetuning from the base, from the average, and from the posteriors' merge.
+
+    python benchmarks/joint/warm_start.py --setting digits --out DIR        # half an hour of one core
+    python benchmarks/joint/warm_start.py --setting sentiment --out DIR     # hours of one core
+    python benchmarks/joint/publish.py --out DIR
+
+Every run is a whole training with its own schedule (warm-up, decay) of that many steps, the recipe of the finetunes
+otherwise. What it is held against is joint finetuning from the base with all steps, and its noise: the same with
+another seed. DIR is the folder of `benchmarks/posteriors/run.py`, whose trainings are used. Each seed is one file per
+weighting and start, so the same command continues an interrupted run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "posteriors"))
+from settings import SETTINGS, Setting
+
+from paretomerge import Averaging, FitIsotropic, FitSubspace, finetune
+from paretomerge.checkpoints.atomic import write_text
+from paretomerge.stages import PreviewMethod, preview_models
+from paretomerge.types import Params
+
+SEEDS = {"digits": (0, 1, 2, 3, 4), "sentiment": (0, 1, 2)}
+STEPS = {"digits": (5, 10, 20, 40, 60, 100, 140), "sentiment": (12, 25, 50, 75)}
+"""Of 200 and of 250."""
+WEIGHTINGS = {"digits": ((2, 2, 2), (4, 1, 1), (1, 4, 1), (1, 1, 4)), "sentiment": ((8, 8, 8), (16, 4, 4), (4, 4, 16))}
+STARTS = ("base", "average", "merge")
+
+
+def main() -> None:
+    """Train what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--setting", choices=sorted(SETTINGS), required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--rates", type=float, nargs="+", default=[1.0], help="peak learning rates, times the recipe's")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    for seed in chosen.seeds or SEEDS[chosen.setting]:
+        measure_seed(chosen.setting, chosen.out, seed, chosen.rates)
+
+
+def measure_seed(name: str, out: Path, seed: int, rates: list[float]) -> None:
+    """Every weighting, start and length of one seed."""
+    setting = SETTINGS[name](out, seed)
+    folder = out / "warm_start" / name / f"seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [np.array(parts) / sum(parts) for parts in WEIGHTINGS[name]]
+    places = [int(np.argmin(np.abs(setting.weights - row).sum(axis=1))) for row in rows]
+    started = time.perf_counter()
+    methods = {
+        "average": PreviewMethod("averaging", FitIsotropic(), Averaging()),
+        "merge": PreviewMethod("default", FitSubspace(), strengths=(FitSubspace().damping,)),
+    }
+    waiting = [
+        (start, number, rate)
+        for number in range(len(rows))
+        for start in STARTS
+        for rate in rates
+        if not (folder / file_name(start, WEIGHTINGS[name][number], rate)).exists()
+    ]
+    models: dict[str, list[Params]] = {"base": [setting.base] * len(rows)}
+    for start in {start for start, _, _ in waiting} - {"base"}:
+        preview = preview_models(
+            setting.problem, setting.base, setting.finetunes, methods[start], np.array(rows), seed=seed
+        )
+        models[start] = list(preview.models)
+    print(f"{name} seed {seed}: starts ready after {time.perf_counter() - started:.0f} s", flush=True)
+    for start, number, rate in waiting:
+        found = {
+            "weights": rows[number].tolist(),
+            "start": start,
+            "rate": rate,
+            "steps": setting.recipe.steps,
+            "truth": scores_of(setting, setting.joint[places[number]], rows[number]),
+            "runs": list(runs(setting, models[start][number], rows[number], STEPS[name], rate)),
+        }
+        if places[number] < len(setting.again):
+            found["again"] = scores_of(setting, setting.again[places[number]], rows[number])
+        write_text(folder / file_name(start, WEIGHTINGS[name][number], rate), json.dumps(found, indent=1))
+        shown = " ".join(f"{run['steps']}:{run['scalarised']:.4f}" for run in found["runs"])
+        print(f"{name} seed {seed} {rows[number].round(2)} {start} x{rate:g}: {shown}", end=" ", flush=True)
+        print(f"(from base, {setting.recipe.steps}: {found['truth']['scalarised']:.4f})", flush=True)
+
+
+def runs(
+    setting: Setting, start: Params, row: np.ndarray, lengths: tuple[int, ...], rate: float
+) -> Iterator[dict[str, Any]]:
+    """The start itself, and a training of every length from it."""
+    yield {"steps": 0, **scores_of(setting, start, row)}
+    alpha = dict(zip(setting.problem.tasks, row.tolist(), strict=True))
+    for steps in lengths:
+        recipe = replace(setting.recipe, steps=steps, learning_rate=rate * setting.recipe.learning_rate)
+        result = finetune(setting.problem, start, alpha, recipe, setting.first_seed)
+        yield {"steps": steps, **scores_of(setting, result.params, row), "seconds": result.ledger.seconds}
+
+
+def scores_of(setting: Setting, params: Params, row: np.ndarray) -> dict[str, Any]:
+    """Test losses and accuracies of one model, and the weighted loss."""
+    scores = setting.score([params], row[None])
+    losses, hits = scores.select("loss").values[0], scores.select("accuracy").values[0]
+    return {"losses": losses.tolist(), "accuracies": hits.tolist(), "scalarised": float(losses @ row)}
+
+
+def file_name(start: str, parts: tuple[int, ...], rate: float) -> str:
+    """One file per weighting, start and learning rate."""
+    return f"{start}-{'-'.join(map(str, parts))}-rate{rate:g}.json"
+
+
+if __name__ == "__main__":
+    main()
