@@ -168,3 +168,8 @@ def test_a_grouped_box_has_a_coefficient_per_group_and_task():
     assert box.names == ("embed:a", "embed:b", "head:a", "head:b")
     assert box.lower == (-0.5,) * 4
     assert box.upper == (1.5,) * 4
+
+
+def test_a_text_is_no_list_of_names() -> None:
+    with pytest.raises(WeightsError, match=r"write \['ab'\]"):
+        Simplex("ab")  # type: ignore[arg-type]

@@ -125,3 +125,8 @@ def test_coefficients_have_groups_and_any_sign():
         Coefficients(TASKS, [[1.0, 2.0, 3.0]], ("body", "head"))
     with pytest.raises(WeightsError, match="coefficients contain NaN"):
         Coefficients(TASKS, [[1.0, 2.0, float("nan")]])
+
+
+def test_a_text_is_no_list_of_tasks() -> None:
+    with pytest.raises(WeightsError, match=r"write \['ab'\]"):
+        Weights("ab", [0.5, 0.5])  # type: ignore[arg-type]

@@ -177,6 +177,8 @@ def grouped_box(tasks: Sequence[str], groups: Sequence[str], lower: float = 0.0,
 
 
 def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise WeightsError(f"names are a list, got the text {names!r}: write [{names!r}] for a single coordinate")
     found = tuple(names)
     if not found or len(set(found)) != len(found):
         raise WeightsError(f"a domain needs coordinates with different names, got {', '.join(found) or 'none'}")

@@ -144,6 +144,8 @@ def require_tasks(named: Sequence[str], tasks: Sequence[str]) -> None:
 
 
 def _checked_tasks(tasks: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tasks, str):
+        raise WeightsError(f"tasks are a list of names, got the text {tasks!r}: write [{tasks!r}] for a single task")
     names = tuple(tasks)
     if not names:
         raise WeightsError("no tasks: at least one is needed")
