@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 
 import pytest
@@ -58,3 +59,11 @@ def test_a_missing_extra_names_the_command_that_brings_it() -> None:
     assert isinstance(error, errors.FailureError)
     assert "'transformers'" in str(error)
     assert "pip install 'paretomerge[hf]'" in str(error)
+
+
+def test_an_infeasible_wish_says_in_attributes_what_its_message_says() -> None:
+    bare = errors.InfeasibleError("nothing")
+    assert (str(bare), bare.closest, bare.relax, bare.alone) == ("nothing", None, {}, {})
+    full = errors.InfeasibleError("nothing", relax={"a": (0.9, 0.8)}, alone={"b": (1.0, 2.0)})
+    again = pickle.loads(pickle.dumps(full))
+    assert (str(again), again.relax, again.alone) == ("nothing", {"a": (0.9, 0.8)}, {"b": (1.0, 2.0)})

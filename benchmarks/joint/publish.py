@@ -82,14 +82,21 @@ def aggregate(seeds: dict[int, Runs]) -> dict[str, Any]:
             }
         )
     truth = np.array([np.mean([run["truth"]["scalarised"] for run in runs["base"]]) for runs in seeds.values()])
-    again = [abs(r["again"]["scalarised"] - r["truth"]["scalarised"]) for s in seeds.values() for r in s["base"] if "again" in r]
+    again = [
+        abs(r["again"]["scalarised"] - r["truth"]["scalarised"])
+        for s in seeds.values()
+        for r in s["base"]
+        if "again" in r
+    ]
     return {
         "seeds": list(seeds),
         "weightings": [run["weights"] for run in next(iter(seeds.values()))["base"]],
         "whole": first["steps"],
         "steps": lengths,
         "truth_loss": float(truth.mean()),
-        "truth_accuracy": float(np.mean([np.mean(r["truth"]["accuracies"]) for s in seeds.values() for r in s["base"]])),
+        "truth_accuracy": float(
+            np.mean([np.mean(r["truth"]["accuracies"]) for s in seeds.values() for r in s["base"]])
+        ),
         "noise": float(np.mean(again)) if again else None,
         "rows": rows,
     }

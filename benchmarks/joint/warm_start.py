@@ -37,6 +37,8 @@ STEPS = {"digits": (5, 10, 20, 40, 60, 100, 140), "sentiment": (12, 25, 50, 75)}
 """Of 200 and of 250."""
 WEIGHTINGS = {"digits": ((2, 2, 2), (4, 1, 1), (1, 4, 1), (1, 1, 4)), "sentiment": ((8, 8, 8), (16, 4, 4), (4, 4, 16))}
 STARTS = ("base", "average", "merge")
+LONG = {"digits": (200, 400, 800), "sentiment": ()}
+"""Trainings beyond the recipe's length, at the first weighting: whether the head start lasts."""
 
 
 def main() -> None:
@@ -45,24 +47,27 @@ def main() -> None:
     parser.add_argument("--setting", choices=sorted(SETTINGS), required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--long", action="store_true", help="trainings longer than the recipe's, at one weighting")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0], help="peak learning rates, times the recipe's")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for seed in chosen.seeds or SEEDS[chosen.setting]:
-        measure_seed(chosen.setting, chosen.out, seed, chosen.rates)
+        measure_seed(chosen.setting, chosen.out, seed, chosen.rates, chosen.long)
 
 
-def measure_seed(name: str, out: Path, seed: int, rates: list[float]) -> None:
+def measure_seed(name: str, out: Path, seed: int, rates: list[float], long: bool) -> None:
     """Every weighting, start and length of one seed."""
     setting = SETTINGS[name](out, seed)
-    folder = out / "warm_start" / name / f"seed{seed}"
+    folder = out / ("warm_start_long" if long else "warm_start") / name / f"seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [np.array(parts) / sum(parts) for parts in WEIGHTINGS[name]]
+    lengths = LONG[name] if long else STEPS[name]
+    rows = [np.array(parts) / sum(parts) for parts in WEIGHTINGS[name]][: 1 if long else None]
     places = [int(np.argmin(np.abs(setting.weights - row).sum(axis=1))) for row in rows]
     started = time.perf_counter()
+    fit = FitSubspace(examples=setting.examples)
     methods = {
         "average": PreviewMethod("averaging", FitIsotropic(), Averaging()),
-        "merge": PreviewMethod("default", FitSubspace(), strengths=(FitSubspace().damping,)),
+        "merge": PreviewMethod("default", fit, strengths=(fit.damping,)),
     }
     waiting = [
         (start, number, rate)
@@ -85,7 +90,7 @@ def measure_seed(name: str, out: Path, seed: int, rates: list[float]) -> None:
             "rate": rate,
             "steps": setting.recipe.steps,
             "truth": scores_of(setting, setting.joint[places[number]], rows[number]),
-            "runs": list(runs(setting, models[start][number], rows[number], STEPS[name], rate)),
+            "runs": list(runs(setting, models[start][number], rows[number], lengths, rate)),
         }
         if places[number] < len(setting.again):
             found["again"] = scores_of(setting, setting.again[places[number]], rows[number])

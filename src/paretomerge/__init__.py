@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paretomerge import errors, testing
     from paretomerge.checkpoints import load_posterior, open_checkpoint, save_posterior
-    from paretomerge.choices import ByWeights, Knee, ReferencePoint, Thresholds, choose
+    from paretomerge.choices import (
+        ByWeights,
+        Classification,
+        Knee,
+        MinimumRegret,
+        OneStandardError,
+        ReferencePoint,
+        Thresholds,
+        choose,
+    )
     from paretomerge.curvature import (
         FitDense,
         FitDiagonal,
@@ -58,6 +67,7 @@ if TYPE_CHECKING:
         Subspace,
         damp,
     )
+    from paretomerge.problems import causal_lm_problem, sequence_classification_problem
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
     from paretomerge.stages import run
@@ -90,6 +100,7 @@ __all__ = [
     "Breadcrumbs",
     "ByPattern",
     "ByWeights",
+    "Classification",
     "Coefficients",
     "Constraint",
     "Dare",
@@ -113,10 +124,12 @@ __all__ = [
     "Kronecker",
     "LowRank",
     "Map",
+    "MinimumRegret",
     "Mixture",
     "MixtureMerge",
     "NestedMap",
     "Objective",
+    "OneStandardError",
     "PatternWeights",
     "PlainGaussianProcess",
     "PosteriorInformed",
@@ -139,6 +152,7 @@ __all__ = [
     "TrainingRecipe",
     "WeightedSum",
     "Weights",
+    "causal_lm_problem",
     "choose",
     "choose_surrogate",
     "compare_preview",
@@ -166,6 +180,7 @@ __all__ = [
     "sample_merged",
     "save_posterior",
     "search_front",
+    "sequence_classification_problem",
     "simplex_grid",
     "testing",
 ]
@@ -177,6 +192,7 @@ _HOMES = {
     "Breadcrumbs": "merging",
     "ByPattern": "merging",
     "ByWeights": "choices",
+    "Classification": "choices",
     "Coefficients": "types",
     "Constraint": "types",
     "Dare": "merging",
@@ -200,10 +216,12 @@ _HOMES = {
     "Kronecker": "posteriors",
     "LowRank": "posteriors",
     "Map": "fronts.methods",
+    "MinimumRegret": "choices",
     "Mixture": "posteriors",
     "MixtureMerge": "merging",
     "NestedMap": "fronts.methods",
     "Objective": "types",
+    "OneStandardError": "choices",
     "PatternWeights": "types",
     "PlainGaussianProcess": "surrogates",
     "PosteriorInformed": "surrogates",
@@ -226,6 +244,7 @@ _HOMES = {
     "TrainingRecipe": "training",
     "WeightedSum": "merging",
     "Weights": "types",
+    "causal_lm_problem": "problems",
     "choose": "choices",
     "choose_surrogate": "surrogates",
     "compare_preview": "fronts",
@@ -252,6 +271,7 @@ _HOMES = {
     "sample_merged": "merging",
     "save_posterior": "checkpoints",
     "search_front": "fronts.search",
+    "sequence_classification_problem": "problems",
     "simplex_grid": "types",
 }
 _MODULES = ("errors", "testing")

@@ -20,9 +20,12 @@ A message says what was seen, the likely cause, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from paretomerge.types import FrontPoint
 
 
 class ParetomergeError(Exception):
@@ -62,7 +65,28 @@ class RecipeError(InputError):
 
 
 class InfeasibleError(InputError):
-    """A wish that no point of the front fulfils; the message names the nearest feasible point."""
+    """A wish that no point of the front fulfils; the message names the closest point and what to relax."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        closest: FrontPoint | None = None,
+        relax: Mapping[str, tuple[float, float]] | None = None,
+        alone: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        """Keep what the message says in a form that programs can read.
+
+        Args:
+            message: what was wished for, which point comes closest, what to relax.
+            closest: the point that comes closest to the wish.
+            relax: objective → (wished, reached): what must be relaxed, all of it, to reach the closest point.
+            alone: objective → (wished, reached): wishes of which each is enough if it alone is relaxed so far.
+        """
+        super().__init__(message)
+        self.closest = closest
+        self.relax = dict(relax or {})
+        self.alone = dict(alone or {})
 
 
 class FailureError(ParetomergeError):

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from paretomerge.fronts import FrontUncertainty
+from paretomerge.fronts.uncertainty import Interval
 from paretomerge.types import Front, Objective
 
 
@@ -43,5 +45,29 @@ def circle(front_of: Callable[..., Front]) -> Callable[..., Front]:
         angle = np.linspace(0.0, np.pi / 2, 2 * half + 1)
         arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         return front_of(arc if concave else 1.0 - arc)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def uncertainty_of() -> Callable[..., FrontUncertainty]:
+    """The uncertainty of a front from joint draws `[S, K, M]`; what rules do not read is left empty."""
+
+    def make(front: Front, samples: object, level: float = 0.9) -> FrontUncertainty:
+        draws = np.asarray(samples, dtype=np.float64)
+        return FrontUncertainty(
+            objectives=front.objectives,
+            level=level,
+            parts={},
+            combined=draws.std(axis=0),
+            lower=draws.min(axis=0),
+            upper=draws.max(axis=0),
+            nondominated=np.full(len(front), 0.25),
+            feasible=np.ones(len(front)),
+            hypervolume=Interval(0.0, 0.0, 0.0),
+            attainment=(),
+            draws=len(draws),
+            samples=draws.astype(np.float32),
+        )
 
     return make

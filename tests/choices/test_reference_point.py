@@ -52,10 +52,17 @@ def test_an_objective_in_which_all_points_agree_does_not_hide_the_others(front_o
         assert choose(front, ReferencePoint({"a": 1.0, "b": 0.0, "c": -100.0}, rho)).point.id == 2
 
 
-def test_the_augmentation_prefers_the_better_sum_at_equal_worst_shortfall(front_of):
+def test_at_equal_worst_shortfall_the_better_sum_is_preferred_with_or_without_augmentation(front_of):
     front = front_of([[1.0, 0.5, 0.75], [1.0, 0.75, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
-    assert choose(front, ReferencePoint({"a": 0, "b": 0, "c": 0}, augmentation=0.0)).point.id == 0
-    assert choose(front, ReferencePoint({"a": 0, "b": 0, "c": 0})).point.id == 1
+    for augmentation in (0.0, 1e-4):
+        assert choose(front, ReferencePoint({"a": 0, "b": 0, "c": 0}, augmentation)).point.id == 1
+
+
+def test_a_larger_augmentation_trades_the_worst_shortfall_for_the_sum(front_of):
+    front = front_of([[0.5, 0.5], [0.0, 0.6], [1.0, 0.0]])
+    aspiration = {"a": 0.0, "b": 0.0}
+    assert choose(front, ReferencePoint(aspiration)).point.id == 0
+    assert choose(front, ReferencePoint(aspiration, augmentation=1.0)).point.id == 1
 
 
 def test_a_maximised_objective_is_wished_in_its_own_direction(front_of):

@@ -55,10 +55,20 @@ OPTIONS = {
         *("--out", "--estimate", "--checkpoint", "--optimizer", "--base", "--batch-size", "--unclipped", "--json"),
     ],
     "front": ["recipe", "--evaluations", "--out", "--json"],
-    "choose": ["run", "--weights", "--at-least", "--best", "--reference", "--knee", "--json"],
+    "diagnose": ["recipe", "--free", "--out", "--json"],
+    "choose": [
+        *("run", "--weights", "--at-least", "--best", "--reference", "--knee"),
+        *("--improve", "--improve-to", "--keep", "--relax", "--from"),
+        *("--regret", "--risk", "--one-se", "--towards", "--joint", "--json"),
+    ],
     "export": ["run", "out", "--point", "--mergekit", "--overwrite", "--json"],
-    "verify": ["recipe", "--points", "--out", "--json"],
+    "finetune": [
+        *("recipe", "out", "--weights", "--point", "--task", "--start", "--steps", "--learning-rate", "--seed"),
+        *("--set", "--overwrite", "--json"),
+    ],
+    "verify": ["recipe", "--points", "--trained", "--out", "--json"],
     "report": ["recipe", "--out", "--json"],
+    "ledger": ["run", "--divisions", "--json"],
     "runs": ["directory", "--json"],
 }
 """The public surface: renaming or removing anything here breaks someone's script."""

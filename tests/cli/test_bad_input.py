@@ -264,7 +264,7 @@ def started(own: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "seen"),
     [
-        ((), ("say how to choose: exactly one of --weights, --at-least, --reference, --knee",)),
+        ((), ("say how to choose: exactly one of --weights, --at-least, --reference, --knee, --improve",)),
         (("--knee", "--weights", "sums=1"), ("exactly one of",)),
         (("--best", "sums"), ("--best goes with --at-least",)),
         (("--at-least", "sums=0.0001"), ("none of the", "Point", "comes closest", "relax 'loss[sums]'")),

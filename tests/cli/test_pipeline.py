@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +106,7 @@ def test_front_is_the_librarys_front(twins: Twins) -> None:
 
 def test_choose_is_the_librarys_choice(twins: Twins) -> None:
     choice = choose_point(open_study(twins.library), Knee())
-    assert twins.answers["choose"] == {
-        "point": vars(choice.point),
-        "rule": choice.rule,
-        "gives_up": choice.gives_up,
-        "alternatives": [vars(point) for point in choice.alternatives],
-    }
+    assert twins.answers["choose"] == plain(asdict(choice))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from paretomerge.curvature import (
     diagonal_fisher,
     fit_curvatures,
     fit_posterior,
+    newton_correct,
 )
 from paretomerge.errors import AlignmentError, DataError, PosteriorError, WeightsError
 from paretomerge.merging import merge
@@ -204,3 +207,14 @@ def test_families_are_what_their_methods_say(classifier):
     problem, base, tunes = classifier
     assert isinstance(fit_curvatures(problem, base, tunes, FitDiagonal()).bare["a"], Diagonal)
     assert isinstance(fit_curvatures(problem, base, tunes, FitDense()).bare["a"], Dense)
+
+
+def test_a_loss_of_the_problems_own_leaves_isotropic_posteriors_only(classifier):
+    problem, base, tunes = classifier
+    own = replace(problem, loss_fn=lambda module, batch: module(batch[0]).square().mean())
+    for method in (FitDiagonal("empirical"), FitSubspace("model"), FitDense()):
+        with pytest.raises(DataError, match=r"a loss of its own \(loss_fn\).*family: isotropic.*optimizer ivon"):
+            fit_curvatures(own, base, tunes, method)
+    assert not fit_curvatures(own, base, tunes, FitIsotropic()).losses
+    with pytest.raises(DataError, match="a loss of its own"):
+        newton_correct(own, base, {"a": Isotropic(base)}, {"a": 1.0})

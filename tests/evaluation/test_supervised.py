@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paretomerge.errors import AlignmentError, DataError, WeightsError
+from paretomerge.errors import AlignmentError, DataError, EvaluationError, WeightsError
 from paretomerge.evaluation import SupervisedEvaluator, evaluate_one, supervised_objectives
 from paretomerge.testing import LinearRegressionTasks
 from paretomerge.types import Batch, Problem, Split
@@ -133,8 +133,24 @@ def test_the_loss_of_tokens_is_the_mean_over_their_labels(likelihood: Any, shift
         labelled = [i for i in range(shift, 3) if targets[b, i] != -100]
         each = [-float(log_p[tokens[b, i - shift], targets[b, i]]) for i in labelled]
         assert float(found["loss"][b]) == pytest.approx(sum(each) / len(each), rel=1e-12)
-    assert list(found) == ["loss"]
-    assert [objective.name for objective in supervised_objectives(problem)] == ["loss[a]"]
+        hits = [int(log_p[tokens[b, i - shift]].argmax()) == int(targets[b, i]) for i in labelled]
+        assert float(found["accuracy"][b]) == pytest.approx(sum(hits) / len(hits), abs=1e-15)
+    loss, accuracy = supervised_objectives(problem)
+    assert (loss.name, loss.unit, accuracy.name, accuracy.bounds) == (
+        *("loss[a]", "nats per token"),
+        *("accuracy[a]", (0.0, 1.0)),
+    )
+
+
+def test_a_right_token_counts_only_where_there_is_a_label() -> None:
+    """Half of the labelled positions are right, and the unlabelled ones count neither way."""
+    tokens = torch.tensor([[0, 1, 2, 3]])
+    problem = Problem(("a",), _Tagger, lambda task, split: [(tokens, torch.tensor([[0, -100, 3, -100]]))], "tokens")
+    found = SupervisedEvaluator(problem)({"embed.weight": torch.eye(5, dtype=torch.float64)}, "a")
+    assert found["accuracy"].tolist() == [0.5]
+    nothing = Problem(("a",), _Tagger, lambda task, split: [(tokens, torch.full((1, 4), -100))], "tokens")
+    found = SupervisedEvaluator(nothing)({"embed.weight": torch.eye(5, dtype=torch.float64)}, "a")
+    assert found["accuracy"].tolist() == [0.0]
 
 
 @pytest.mark.parametrize("examples", [[0, 1, 2], [10, 3, 4, 0], [7], list(range(11))[::-1]])
@@ -168,3 +184,88 @@ def test_batches_without_wanted_examples_are_not_run_and_mappings_of_inputs_are_
     some = evaluator(params, "a", np.array([9, 1, 8]))["loss"]
     assert seen == [1, 2]
     torch.testing.assert_close(some, whole[[9, 1, 8]], rtol=1e-12, atol=0)
+
+
+def _own_loss(reduce: bool):
+    """Half the squared distance to the one-hot label, of each example or their mean."""
+
+    def loss_fn(module: nn.Module, batch: Batch) -> Tensor:
+        inputs, labels = batch
+        errors = module(inputs) - nn.functional.one_hot(labels, 4)
+        losses = 0.5 * errors.square().sum(-1)
+        return losses.mean() if reduce else losses
+
+    return loss_fn
+
+
+def _own_problem(reduce: bool) -> Problem:
+    return Problem(("a", "bb"), _Model, _data, loss_fn=_own_loss(reduce))
+
+
+def test_a_loss_of_the_problems_own_is_what_is_measured(generator: torch.Generator) -> None:
+    params = _params(generator)
+    found = SupervisedEvaluator(_own_problem(False))(params, "bb")
+    inputs, labels = (torch.cat(parts) for parts in zip(*_data("bb", "test"), strict=True))
+    outputs = inputs @ params["linear.weight"].T + params["linear.bias"] + params["shift"]
+    expected = 0.5 * (outputs - nn.functional.one_hot(labels, 4)).square().sum(-1)
+    assert list(found) == ["loss"]
+    torch.testing.assert_close(found["loss"], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_loss_of_the_problems_own_has_neither_accuracy_nor_bounds_nor_unit() -> None:
+    objectives = supervised_objectives(_own_problem(False))
+    assert [objective.name for objective in objectives] == ["loss[a]", "loss[bb]"]
+    assert {(objective.bounds, objective.unit, objective.direction) for objective in objectives} == {
+        ((None, None), "", "minimise")
+    }
+
+
+def test_means_of_batches_weigh_by_their_size(generator: torch.Generator) -> None:
+    """Batches of 4, 4 and 3 examples: the mean of the scores is the mean over all examples."""
+    params = _params(generator)
+    each, means = (SupervisedEvaluator(_own_problem(reduce))(params, "a")["loss"] for reduce in (False, True))
+    assert len(means) == SIZES["test"]
+    assert float(means.mean()) == pytest.approx(float(each.mean()), rel=1e-12)
+
+
+def test_means_of_batches_have_the_standard_error_of_the_mean_loss(generator: torch.Generator) -> None:
+    """Target: the error from single examples; budget: 400 batches, whose spread is known to 1/√800."""
+    losses = torch.randn(400, 8, generator=generator, dtype=torch.float64).exp()
+    batches = [(row, row) for row in losses]
+
+    class Nothing(nn.Module):
+        pass
+
+    problem = Problem(("a",), Nothing, lambda task, split: batches, loss_fn=lambda module, batch: batch[1].mean())
+    found = evaluate_one({}, SupervisedEvaluator(problem), supervised_objectives(problem))
+    expected = float(losses.std() / 3200**0.5)
+    assert float(found.stderr[0]) == pytest.approx(expected, rel=0.1)
+
+
+def test_some_examples_have_a_score_where_losses_are_per_example_only(generator: torch.Generator) -> None:
+    params, some = _params(generator), np.array([9, 1])
+    whole = SupervisedEvaluator(_own_problem(False))(params, "a")["loss"]
+    found = SupervisedEvaluator(_own_problem(False))(params, "a", some)["loss"]
+    torch.testing.assert_close(found, whole[some.tolist()], rtol=1e-12, atol=0)
+    with pytest.raises(DataError, match=r"loss of task 'a' is one number per batch.*one loss per example"):
+        SupervisedEvaluator(_own_problem(True))(params, "a", some)
+
+
+@pytest.mark.parametrize(
+    ("returned", "what"),
+    [
+        (torch.zeros(2), r"a tensor of shape \[2\] for a batch of 4 examples"),
+        (torch.zeros(4, 1), r"a tensor of shape \[4, 1\]"),
+        (0.5, "a float"),
+        (None, "a NoneType"),
+    ],
+)
+def test_a_loss_of_another_shape_is_refused(returned: Any, what: str, generator: torch.Generator) -> None:
+    problem = Problem(("a",), _Model, _data, loss_fn=lambda module, batch: returned)
+    with pytest.raises(EvaluationError, match=rf"loss_fn returned {what}.*task 'a': return one loss per example"):
+        SupervisedEvaluator(problem)(_params(generator), "a")
+
+
+def test_dropout_is_off_in_a_loss_of_the_problems_own(generator: torch.Generator) -> None:
+    evaluator, params = SupervisedEvaluator(_own_problem(False)), _params(generator)
+    assert torch.equal(evaluator(params, "a")["loss"], evaluator(params, "a")["loss"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,8 +62,8 @@ def test_the_card_gives_weights_scores_with_deviations_and_their_origin(base):
     text = render_card(CARD, base, POINT)
     assert "| math | 0.6 | bert-math |" in text
     assert "bert\\|code" in text
-    assert "| loss | 1.25 nats | 0.01 nats | lower |" in text
-    assert "| accuracy | 0.9 | 0.02 | higher |" in text
+    assert "| loss | 1.25 nats | 1.234 to 1.266 nats | lower |" in text  # 1.645 standard deviations
+    assert "| accuracy | 0.9 | 0.8671 to 0.9329 | higher |" in text
     assert "predicted by a surrogate, not measured" in text
     assert "BertModel.from_pretrained" in text
     assert str(base.source.parent) not in text
@@ -76,6 +77,37 @@ def test_the_card_says_which_model_was_measured(base, origin):
     text = render_card(CARD, base, point)
     assert f"origin: `{origin}`" in text
     assert ("not on this merge" in text) == (origin == "trained")
+
+
+def test_a_picture_is_copied_and_shown_and_an_older_one_is_not_kept(tmp_path, base):
+    (tmp_path / "new").mkdir()
+    picture = tmp_path / "new" / "front.png"
+    picture.write_bytes(b"a picture")
+    folder = export_checkpoint(tmp_path / "out", BASE, base=base, card=replace(CARD, picture=picture), point=POINT)
+    assert (folder / "front.png").read_bytes() == b"a picture"
+    assert "](front.png)" in (folder / "README.md").read_text()
+    again = open_checkpoint(folder)
+    assert [file.name for file in again.side_files] == ["config.json", "vocab.txt"]
+    picture.write_bytes(b"another")
+    second = export_checkpoint(tmp_path / "second", BASE, base=again, card=replace(CARD, picture=picture), point=POINT)
+    assert (second / "front.png").read_bytes() == b"another"
+
+
+def test_another_dtype_is_written_once_rounded_and_said_in_the_configuration(tmp_path, base):
+    (base.source / "config.json").write_text(json.dumps({"dtype": "bfloat16", "text_config": {"torch_dtype": "x"}}))
+    merged = {"w": torch.full((2, 2), 1.0001)}
+    folder = export_checkpoint(tmp_path / "out", merged, base=base, card=CARD, dtype=torch.float32)
+    result = open_checkpoint(folder)
+    assert torch.equal(result["w"], merged["w"])
+    assert torch.equal(result["n"], BASE["n"])
+    config = json.loads((folder / "config.json").read_text())
+    assert config == {"dtype": "float32", "text_config": {"torch_dtype": "float32"}}
+
+
+def test_side_files_may_be_given(tmp_path, base):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    folder = export_checkpoint(tmp_path / "out", BASE, base=base, card=CARD, side_files=[tmp_path / "tokenizer.json"])
+    assert [file.name for file in open_checkpoint(folder).side_files] == ["tokenizer.json"]
 
 
 def test_a_base_in_memory_and_no_point_still_have_a_card():

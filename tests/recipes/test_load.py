@@ -22,6 +22,8 @@ from paretomerge.recipes import (
 
 MINIMAL = {"base": "b", "tasks": {"a": {"checkpoint": "c"}}, "problem": "p.py:f"}
 
+FROM_FILES = {"problem": "sequence_classification", "tasks": {"a": {"checkpoint": "c", "data": "rows.csv"}}}
+
 names = st.text(min_size=1, max_size=12)
 positive = st.floats(min_value=1e-12, max_value=1e12)
 scalars = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | names
@@ -149,6 +151,15 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path, monkeypatch: pyt
         ({"posterior": {"dampings": [0.1, -1]}}, "posterior.dampings: must be one or more numbers of at least 0"),
         ({"posterior": {"dampings": []}}, "posterior.dampings: must be one or more numbers"),
         ({"posterior": {"files": {"a": "x"}, "settings": {"labels": "true"}}}, "leave out the settings"),
+        ({"problem": "causal_lm"}, "tasks.a.data: problem causal_lm needs the path of every task's examples"),
+        ({"problem_settings": {"text": "body"}}, "problem_settings: only problems made from files have settings"),
+        ({"problem_settings": {"txt": "body"}}, r"'problem_settings.txt' \(did you mean 'text'\?\)"),
+        ({**FROM_FILES, "problem_settings": {"prompt": None}}, "prompt: problem sequence_classification has no such"),
+        (
+            {**FROM_FILES, "problem": "causal_lm", "problem_settings": {"label": "y"}},
+            "problem_settings.label: problem causal_lm has no such setting",
+        ),
+        ({**FROM_FILES, "problem_settings": {"max_length": 1}}, "problem_settings.max_length: .*greater than or equal"),
     ],
 )
 def test_a_wrong_recipe_names_the_key(change: dict[str, Any], message: str) -> None:
@@ -247,3 +258,42 @@ def test_recipes_are_frozen() -> None:
 @pytest.mark.parametrize(("given", "expected"), [("1e-2", 0.01), (0, 0.0), (None, None), ("validation", "validation")])
 def test_a_damping_is_a_number_or_is_chosen(given: Any, expected: Any) -> None:
     assert parse_recipe({**MINIMAL, "posterior": {"damping": given}}).posterior.damping == expected
+
+
+@given(
+    st.sampled_from(["sequence_classification", "causal_lm"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max_length": st.integers(2, 4096),
+            "batch_size": st.integers(1, 512),
+            "examples": st.none() | st.integers(1, 10**6),
+            "shares": st.sampled_from([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]]),
+            "split_seed": st.integers(0, 99),
+        },
+    ),
+    st.none() | st.lists(names | st.integers(), min_size=2, max_size=3),
+)
+def test_settings_of_problems_survive_the_round_trip(problem: str, settings: dict[str, Any], labels: Any) -> None:
+    if problem == "sequence_classification":
+        settings |= {"labels": labels}
+    recipe = parse_recipe({**MINIMAL, **FROM_FILES, "problem": problem, "problem_settings": settings})
+    again = parse_recipe(yaml.safe_load(dump_recipe(recipe)))
+    assert again == recipe
+    assert again.problem_settings.settings_of(problem) == recipe.problem_settings.settings_of(problem)
+
+
+def test_a_recipe_is_written_with_the_settings_its_problem_has() -> None:
+    assert "problem_settings" not in yaml.safe_load(dump_recipe(parse_recipe(MINIMAL)))
+    for problem, foreign in (("sequence_classification", "prompt"), ("causal_lm", "text")):
+        written = yaml.safe_load(dump_recipe(parse_recipe({**MINIMAL, **FROM_FILES, "problem": problem})))
+        assert written["problem_settings"]["max_length"] == 128
+        assert foreign not in written["problem_settings"]
+
+
+def test_data_are_paths_for_problems_from_files_and_words_for_functions(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**MINIMAL, **FROM_FILES}))
+    assert load_recipe(path).tasks["a"].data == str(tmp_path / "rows.csv")
+    path.write_text(yaml.safe_dump({**MINIMAL, "tasks": FROM_FILES["tasks"]}))
+    assert load_recipe(path).tasks["a"].data == "rows.csv"

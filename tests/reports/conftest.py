@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import moocore
 import numpy as np
 import pytest
 
-from paretomerge.reports import ReportData
+from paretomerge.diagnoses import Diagnosis
+from paretomerge.fronts import front_uncertainty
+from paretomerge.reports import ReportData, Verified
 from paretomerge.types import Front, Objective, Scores, simplex_grid
 
 FRIENDLY = ("movie", "amazon", "tweets", "code", "maths")
@@ -27,7 +30,7 @@ def _losses(weights: np.ndarray, gap: float) -> np.ndarray:
     return 0.22 + 0.05 * np.arange(tasks) + 0.3 * (1 - weights) ** 2 + gap * mixed
 
 
-def _make(tasks: int = 3, *, hostile: bool = False, accuracy: bool = False) -> ReportData:
+def _make(tasks: int = 3, *, hostile: bool = False, accuracy: bool = False, full: bool = False) -> ReportData:
     generator = np.random.default_rng(7)
     names = (HOSTILE if hostile else FRIENDLY)[:tasks]
     losses = tuple(Objective(name, "minimise", "nats", (0, None), name, "loss") for name in names)
@@ -35,6 +38,7 @@ def _make(tasks: int = 3, *, hostile: bool = False, accuracy: bool = False) -> R
     coarse = simplex_grid(tasks, {2: 4, 3: 2, 5: 1}[tasks])
     weights = np.concatenate([fine, coarse, coarse])
     values = np.concatenate([_losses(fine, 0.03), _losses(coarse, 0.04), _losses(coarse, 0.0)])
+    values[: len(fine)] += np.linspace(0, 1e-5, len(fine))[:, None]  # no two points are equally good for a rule
     values[len(fine) :] += generator.normal(0, 0.004, (2 * len(coarse), tasks))
     stderr = np.concatenate([np.full((len(fine), tasks), 0.006), np.full((2 * len(coarse), tasks), 0.009)])
     origin = ("predicted",) * len(fine) + ("merged",) * len(coarse) + ("trained",) * len(coarse)
@@ -62,7 +66,7 @@ def _make(tasks: int = 3, *, hostile: bool = False, accuracy: bool = False) -> R
         "single finetunes": {"trainings": 3, "gradient_passes": 146250, "evaluations": 0, "seconds": 812.4},
         names[0]: {"trainings": 0, "gradient_passes": 14400},
     }
-    return ReportData(
+    data = ReportData(
         title=f"Preview of {names[0]}",
         objectives=losses,
         scores=scores,
@@ -73,6 +77,36 @@ def _make(tasks: int = 3, *, hostile: bool = False, accuracy: bool = False) -> R
         warnings=(f"Too few evaluations of {names[1]}.",),
         notes={"split": "test", names[0]: names[1]},
     )
+    return _completed(data, names) if full else data
+
+
+def _completed(data: ReportData, names: tuple[str, ...]) -> ReportData:
+    """With everything that later stages of a run add."""
+    assert data.front is not None
+    trained = np.flatnonzero(np.array(data.scores.origin) == "trained")
+    merged = data.scores.take(trained - len(trained))
+    diagnoses = (
+        Diagnosis("conflict", "warning", f"{names[0]} and {names[1]} conflict", "verify", {"cosine_of_it": -0.25}),
+        Diagnosis("power", "note", "30 examples tell little", f"score {names[0]} on more"),
+    )
+    return replace(
+        data,
+        run="runs/a b",
+        choice_rule=f"best on {names[0]}",
+        uncertainty=front_uncertainty(data.front.scores, data.front, draws=60),
+        joint_front=_take(data.front, range(0, len(data.front), 2)),
+        verification=Verified(
+            merged, data.scores.take(trained), survivors=(0, 2), sentences=(f"Half of {names[0]} is well previewed.",)
+        ),
+        diagnoses=diagnoses,
+        ledger_notes=(f"{names[0]} was estimated",),
+    )
+
+
+def _take(front: Front, rows: range) -> Front:
+    index = list(rows)
+    parts = (part[index] for part in (front.weights, front.values + 0.01, front.stdev))
+    return Front(front.tasks, *parts, front.objectives, front.reference, ("predicted",) * len(index))
 
 
 @pytest.fixture

@@ -33,6 +33,21 @@ def test_the_ledger_shows_every_cost_and_separates_thousands(make_data):
     assert [column.cells[1] for column in columns][3:] == ["-", "-"]
 
 
+def test_energy_is_shown_where_any_is_known_and_a_part_says_so():
+    ledger = {
+        "fit": {"seconds": 4.0, "joules": 1500.0, "metered_seconds": 4.0},
+        "verify": {"seconds": 9.0, "joules": None, "metered_seconds": 0.0},
+        "all": {"seconds": 13.0, "joules": 1500.0, "metered_seconds": 4.0},
+    }
+    energy = ledger_columns(ledger)[-1]
+    assert (energy.name, energy.cells) == ("energy [kJ]", ("1.5", "-", "≥ 1.5"))
+    assert energy.keys == (1500.0, None, 1500.0)
+
+
+def test_seconds_that_nobody_knows_are_missing():
+    assert ledger_columns({"grid": {"trainings": 3, "seconds": None}})[-1].cells == ("-",)
+
+
 def test_scores_show_origin_weights_and_values(make_data):
     data = make_data(2)
     columns = score_columns(data.scores)

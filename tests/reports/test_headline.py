@@ -16,6 +16,21 @@ def test_a_predicted_choice_is_said_to_be_not_measured(make_data):
     assert f"movie loss {value:.3f} ± 0.012 nats" in sentence
 
 
+def test_the_interval_of_a_chosen_point_is_that_of_its_uncertainty(make_data):
+    data = make_data(2, full=True)
+    row = data.choice.id
+    low, high = data.uncertainty.lower[row, 0], data.uncertainty.upper[row, 0]
+    sentence = headline(data)
+    assert f"movie loss {data.choice.values['movie']:.3f} [{low:.3f}, {high:.3f}] nats" in sentence
+    assert sentence.endswith("(90 % intervals in brackets).")
+
+
+def test_a_choice_that_was_scored_again_keeps_its_own_interval(make_data):
+    data = make_data(2, full=True)
+    measured = dataclasses.replace(data.choice, origin="merged")
+    assert "±" in headline(dataclasses.replace(data, choice=measured))
+
+
 @pytest.mark.parametrize(("origin", "words"), [("merged", "merged model"), ("trained", "jointly finetuned model")])
 def test_a_measured_choice_says_on_which_model(make_data, origin, words):
     data = make_data(2)

@@ -42,7 +42,7 @@ class Reader(HTMLParser):
 @pytest.fixture(params=[(2, False), (3, True), (5, True)], ids=["two", "three hostile", "five hostile"])
 def data(request, make_data):
     tasks, hostile = request.param
-    return make_data(tasks, hostile=hostile)
+    return make_data(tasks, hostile=hostile, full=True)
 
 
 def test_nothing_points_outside(data):
@@ -75,7 +75,7 @@ def test_embedded_numbers_are_the_same(data):
 
 
 def test_hostile_names_stay_text(make_data, hostile_names):
-    text = page_html(make_data(3, hostile=True))
+    text = page_html(make_data(3, hostile=True, full=True))
     reader = Reader(text)
     tags = [tag for tag, _ in reader.elements]
     assert tags.count("script") == 2
@@ -100,7 +100,7 @@ def test_method_and_ledger_numbers_are_in_the_tables(make_data):
 def test_empty_parts_leave_no_headings(make_data):
     data = dataclasses.replace(make_data(2), methods=(), ledger={}, warnings=(), notes={})
     text = page_html(data)
-    for heading in ("Methods", "Costs", "Warning<", "Notes"):
+    for heading in ("Methods", "Costs", "Warning<", "Notes", "Diagnoses", "Verification"):
         assert f">{heading}" not in text
 
 

@@ -58,3 +58,8 @@ def test_markdown_escapes_what_would_break_the_table():
 
 def test_the_ledger_as_markdown(make_data):
     assert "| single finetunes | 3 | 146,250 | 0 | 812 |" in markdown_table(ledger_rows(make_data(2).ledger))
+
+
+def test_the_ledger_as_markdown_has_energy_where_any_is_known():
+    ledger = {"fit": {"seconds": 4.0, "joules": 1500.0, "metered_seconds": 4.0}, "verify": {"seconds": 9.0}}
+    assert "| fit | - | - | - | 4 | 1,500 |" in markdown_table(ledger_rows(ledger))

@@ -12,7 +12,7 @@ from paretomerge.evaluation import Evaluation
 from paretomerge.runs import Journal, journal
 from paretomerge.runs.migrations import MIGRATIONS
 
-PUBLISHED = ["e56a", "8f90"]
+PUBLISHED = ["e56a", "8f90", "431c"]
 """Digests of the migrations that journals out there have run: append, never edit."""
 
 

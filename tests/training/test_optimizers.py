@@ -9,7 +9,7 @@ from torch import nn
 from paretomerge.errors import TrainingError
 from paretomerge.testing import LinearRegressionTasks
 from paretomerge.training import Ivon, IvonSettings, TrainingRecipe, finetune
-from paretomerge.training.loop import loss_of_batch
+from paretomerge.training.losses import loss_of_batch
 from paretomerge.training.optimizers import make_optimizer
 from paretomerge.types import Params, Problem
 

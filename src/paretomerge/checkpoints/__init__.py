@@ -1,5 +1,6 @@
 """Parameters on disk: opening them lazily, checking that they fit each other, writing them safely."""
 
+from paretomerge.checkpoints.adapters.write import write_adapter
 from paretomerge.checkpoints.checkpoint import Checkpoint
 from paretomerge.checkpoints.files.hub import download
 from paretomerge.checkpoints.findings import Alignment, Finding, PairCosine, TaskStatistics, TensorDistance
@@ -20,6 +21,7 @@ from paretomerge.checkpoints.repairs.renaming import Rename
 from paretomerge.checkpoints.streams.prefetch import Prefetch
 from paretomerge.checkpoints.streams.write_behind import WriteBehind
 from paretomerge.checkpoints.views import with_private
+from paretomerge.checkpoints.widening import widened
 from paretomerge.checkpoints.writing.file import write_file
 from paretomerge.checkpoints.writing.write import write_checkpoint, write_params
 from paretomerge.checkpoints.writing.writer import CheckpointWriter
@@ -54,7 +56,9 @@ __all__ = [
     "read_optimizer_state",
     "read_provenance",
     "save_posterior",
+    "widened",
     "with_private",
+    "write_adapter",
     "write_checkpoint",
     "write_file",
     "write_params",

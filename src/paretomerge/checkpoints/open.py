@@ -23,7 +23,7 @@ from paretomerge.checkpoints.files.torch_files import TORCH_SUFFIXES, open_torch
 from paretomerge.checkpoints.folders import MANIFEST, WEIGHT_FILES
 from paretomerge.errors import CheckpointError
 
-NOT_COPIED = ("readme.md", "trainer_state.json", CONFIG, MANIFEST)
+NOT_COPIED = ("readme.md", "front.png", "trainer_state.json", CONFIG, MANIFEST)
 NOT_COPIED_SUFFIXES = (
     *TORCH_SUFFIXES,
     *(".safetensors", ".h5", ".msgpack", ".onnx", ".gguf", ".npz", ".index.json", ".ot", ".tflite"),

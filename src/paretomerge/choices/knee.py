@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paretomerge.choices.choice import Choice, choice_of, normalised_front
+from paretomerge.choices.choice import Choice, choice_of, varying
+from paretomerge.choices.criterion import preferred
+from paretomerge.fronts import FrontUncertainty, minimised_values
 from paretomerge.types import Front
 
 FLAT = 1e-9
+BEND = "knee"
 
 
 @dataclass(frozen=True)
@@ -29,27 +32,46 @@ class Knee:
       plane goes through the extreme point with the smallest sum.
     - A flat or concave front has no knee: no point lies below the plane. Then the point nearest to the ideal point
       in the largest normalised objective is chosen, and the rule's description says so.
+
+    The plane is that of the front's own values; uncertain scores are held against it.
     """
 
-    def choose(self, front: Front) -> Choice:
+    def choose(self, front: Front, uncertainty: FrontUncertainty | None = None) -> Choice:
         """The knee."""
-        scaled = normalised_front(front)
-        scaled = scaled[:, scaled.max(axis=0) > 0]
-        if not scaled.shape[1]:
-            return choice_of(front, 0, "knee: all points have the same values")
-        below = _distance_below(scaled)
-        point = int(np.argmax(below))
-        if below[point] > FLAT:
-            return choice_of(front, point, f"knee (normalised distance {below[point]:.3g} below the plane)")
-        point = int(np.lexsort((scaled.sum(axis=1), scaled.max(axis=1)))[0])
-        return choice_of(front, point, "no knee, the front is flat or concave: nearest to the ideal point")
+        criterion = self.criterion(front, minimised_values(front))
+        point, words = preferred(front, criterion), self.wish(front)
+        if words == BEND:
+            words = f"{BEND} (normalised distance {-criterion[point]:.3g} below the plane)"
+        return choice_of(front, point, words, uncertainty)
+
+    def wish(self, front: Front) -> str:
+        """What it looks for, in words: the knee, or what stands for it on a front that has none."""
+        own = varying(front, minimised_values(front))
+        if not own.shape[1]:
+            return "knee: all points have the same values"
+        return BEND if _has_knee(own) else "no knee, the front is flat or concave: nearest to the ideal point"
+
+    def criterion(self, front: Front, values: np.ndarray) -> np.ndarray:
+        """`[..., K]`, minus the distance below the plane; on a front without a knee, the largest objective."""
+        own, scaled = varying(front, minimised_values(front)), varying(front, values)
+        if not own.shape[1]:
+            return np.zeros(values.shape[:-1])
+        return -_distance_below(own, scaled) if _has_knee(own) else scaled.max(axis=-1)
+
+    def feasible(self, front: Front, values: np.ndarray) -> None:
+        """It demands nothing."""
 
 
-def _distance_below(scaled: np.ndarray) -> np.ndarray:
-    """`[N]`: signed distance of each point to the plane through the extreme points, positive towards the ideal."""
-    total = scaled.sum(axis=1)
-    extremes = scaled[[np.lexsort((total, column))[0] for column in scaled.T]]
+def _has_knee(own: np.ndarray) -> bool:
+    return bool(_distance_below(own, own).max() > FLAT)
+
+
+def _distance_below(own: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+    """`[..., K]`: signed distance to the plane through the extreme points of `own`, positive towards the ideal."""
+    total = own.sum(axis=1)
+    extremes = own[[np.lexsort((total, column))[0] for column in own.T]]
     normal, *_ = np.linalg.lstsq(extremes, np.ones(len(extremes)), rcond=None)
     if (normal <= FLAT).any() or not np.allclose(extremes @ normal, 1.0):
-        normal = np.ones(scaled.shape[1])
-    return ((extremes @ normal).min() - scaled @ normal) / np.linalg.norm(normal)
+        normal = np.ones(own.shape[1])
+    # Products and sums instead of `@`: the same bits for one table and for many.
+    return ((extremes * normal).sum(axis=1).min() - (scaled * normal).sum(axis=-1)) / np.linalg.norm(normal)

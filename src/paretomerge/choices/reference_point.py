@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from paretomerge.choices.choice import (
-    Choice,
-    checked_wishes,
-    choice_of,
-    objective_names,
-    require_objectives,
-)
-from paretomerge.errors import DataError
-from paretomerge.fronts import minimised_values
+from paretomerge.choices.achievement import AUGMENTATION, achievement, require_augmentation
+from paretomerge.choices.choice import Choice, choice_of
+from paretomerge.choices.criterion import preferred
+from paretomerge.choices.wishes import checked_wishes, objective_names, require_objectives
+from paretomerge.fronts import FrontUncertainty, minimised_values
 from paretomerge.types import Front, to_minimised
 
 
@@ -40,32 +35,39 @@ class ReferencePoint:
     """
 
     aspiration: Mapping[str, float] = field(hash=False)
-    augmentation: float = 1e-4
+    augmentation: float = AUGMENTATION
 
     def __post_init__(self) -> None:
         """Check and copy, so that the rule cannot change."""
         object.__setattr__(self, "aspiration", checked_wishes(self.aspiration, "the aspiration"))
-        if not (math.isfinite(self.augmentation) and self.augmentation >= 0):
-            raise DataError(f"augmentation is {self.augmentation}, expected a finite number >= 0, such as 1e-4")
+        require_augmentation(self.augmentation)
 
-    def choose(self, front: Front) -> Choice:
+    def choose(self, front: Front, uncertainty: FrontUncertainty | None = None) -> Choice:
         """The point with the smallest achievement function.
 
         Raises:
             DataError: an objective that the front does not have.
         """
-        require_objectives(self.aspiration, front.objectives)
         values = minimised_values(front)
-        best, width = values.min(axis=0), np.ptp(values, axis=0)
-        names = objective_names(front)
-        goal = to_minimised(np.array([self.aspiration.get(name, 0.0) for name in names]), front.objectives)
-        wished = np.array([name in self.aspiration for name in names])
-        # Without an aspiration the best value stands in: a constant in the sum, which changes no choice.
-        short = (values - np.where(wished, goal, best)) / np.where(width > 0, width, 1.0)
-        short = short[:, width > 0]
-        deciding = short[:, wished[width > 0]]
-        largest = deciding.max(axis=1) if deciding.shape[1] else np.zeros(len(front))
-        point = int(np.argmin(largest + self.augmentation * short.sum(axis=1)))
-        wish = ", ".join(f"{name}={self.aspiration[name]:.6g}" for name in names if name in self.aspiration)
-        reached = bool((values[point] <= goal)[wished].all())
-        return choice_of(front, point, f"closest to the aspiration {wish} ({'' if reached else 'not '}reached)")
+        point = preferred(front, self.criterion(front, values))
+        goal = self._goal(front)
+        reached = bool((values[point] <= goal)[~np.isnan(goal)].all())
+        return choice_of(front, point, f"{self.wish(front)} ({'' if reached else 'not '}reached)", uncertainty)
+
+    def wish(self, front: Front) -> str:
+        """What it looks for, in words."""
+        wished = [name for name in objective_names(front) if name in self.aspiration]
+        return f"closest to the aspiration {', '.join(f'{name}={self.aspiration[name]:.6g}' for name in wished)}"
+
+    def criterion(self, front: Front, values: np.ndarray) -> np.ndarray:
+        """`[..., K]`, the achievement function."""
+        return achievement(front, values, self._goal(front), self.augmentation)
+
+    def feasible(self, front: Front, values: np.ndarray) -> None:
+        """It demands nothing: a goal out of reach is approached."""
+
+    def _goal(self, front: Front) -> np.ndarray:
+        """`[M]`, minimised; NaN where nothing is wished for."""
+        require_objectives(self.aspiration, front.objectives)
+        goal = np.array([self.aspiration.get(name, np.nan) for name in objective_names(front)])
+        return to_minimised(goal, front.objectives)

@@ -7,25 +7,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from paretomerge.choices.choice import (
-    Choice,
-    checked_wishes,
-    choice_of,
-    normalised_front,
-    objective_names,
-    require_objectives,
-)
-from paretomerge.errors import InfeasibleError
+from paretomerge.choices.choice import Choice, choice_of, normalised
+from paretomerge.choices.criterion import eligible, preferred
+from paretomerge.choices.draws import probability_fulfilled, score_draws
+from paretomerge.choices.infeasible import infeasible
+from paretomerge.choices.wishes import bound, checked_wishes, objective_names, require_objectives
+from paretomerge.fronts import FrontUncertainty, minimised_values
 from paretomerge.types import Front, to_minimised
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Among the points at least as good as every threshold, the best one on `best`.
+    """Among the points at least as good as every threshold, the best one on `best` (the epsilon constraint method).
 
     A threshold is a lower bound on a maximised objective and an upper bound on a minimised one; meeting it
     exactly is enough. Equally good points are told apart by the sum of all normalised objectives. The front's
-    values are compared as they are: their standard deviations are no margin.
+    values are compared as they are: their standard deviations are no margin; how probable it is that the thresholds
+    are met is part of the answer (Haimes, Lasdon & Wismer, 1971, On a bicriterion formulation of the problems of
+    integrated system identification and system optimization).
 
     Args:
         thresholds: objective → value, in its own unit.
@@ -40,52 +39,47 @@ class Thresholds:
         """Check and copy, so that the rule cannot change."""
         object.__setattr__(self, "thresholds", checked_wishes(self.thresholds, "thresholds"))
 
-    def choose(self, front: Front) -> Choice:
+    def choose(self, front: Front, uncertainty: FrontUncertainty | None = None) -> Choice:
         """The best feasible point.
 
         Raises:
             DataError: an objective that the front does not have.
             InfeasibleError: no point fulfils all thresholds; says which point comes closest and what to relax.
         """
+        feasible = eligible(self, front)
+        if not feasible.any():
+            refusal = f"none of the {len(front)} points is {self._limits(front)}"
+            raise infeasible(front, self.thresholds, refusal)
+        point = preferred(front, self.criterion(front, minimised_values(front)), feasible)
+        holds = probability_fulfilled(self, front, point, score_draws(front, uncertainty))
+        return choice_of(front, point, self.wish(front), uncertainty, holds)
+
+    def wish(self, front: Front) -> str:
+        """What it looks for, in words."""
+        names = objective_names(front)
+        return f"{self._limits(front)}; then best on {' + '.join(names[i] for i in self._wanted(front))}"
+
+    def criterion(self, front: Front, values: np.ndarray) -> np.ndarray:
+        """`[..., K]`, the sum of the normalised objectives to optimise."""
+        return normalised(front, values)[..., self._wanted(front)].sum(axis=-1)
+
+    def feasible(self, front: Front, values: np.ndarray) -> np.ndarray:
+        """`[..., K]`: whether a point is at least as good as every threshold."""
+        self._require_known(front)
+        limits = np.array([self.thresholds.get(name, np.nan) for name in objective_names(front)])
+        return np.logical_not((values > to_minimised(limits, front.objectives)).any(axis=-1))
+
+    def _wanted(self, front: Front) -> list[int]:
+        """The columns to optimise."""
+        self._require_known(front)
+        names = objective_names(front)
+        if self.best is not None:
+            return [names.index(self.best)]
+        return [i for i, name in enumerate(names) if name not in self.thresholds] or list(range(len(names)))
+
+    def _require_known(self, front: Front) -> None:
         require_objectives([*self.thresholds, *([self.best] if self.best is not None else [])], front.objectives)
-        shortfall = self._shortfall(front)
-        feasible = np.flatnonzero((shortfall <= 0).all(axis=1))
-        if not len(feasible):
-            raise InfeasibleError(self._what_to_relax(front, shortfall))
-        names, scaled = objective_names(front), normalised_front(front)
-        free = [i for i, name in enumerate(names) if name not in self.thresholds]
-        wanted = (free or list(range(len(names)))) if self.best is None else [names.index(self.best)]
-        # The primary key comes last in lexsort; equal keys keep the order of the points.
-        order = np.lexsort((scaled[feasible].sum(axis=1), scaled[feasible][:, wanted].sum(axis=1)))
-        goal = " + ".join(names[i] for i in wanted)
-        return choice_of(front, int(feasible[order[0]]), f"{self._wish(front)}; then best on {goal}")
 
-    def _shortfall(self, front: Front) -> np.ndarray:
-        """`[N, wishes]`: how much worse than the threshold each point is, in the objective's unit."""
-        columns = [objective_names(front).index(name) for name in self.thresholds]
-        wished = [front.objectives[i] for i in columns]
-        limits = np.array(list(self.thresholds.values()))
-        return to_minimised(front.values[:, columns], wished) - to_minimised(limits, wished)
-
-    def _what_to_relax(self, front: Front, shortfall: np.ndarray) -> str:
-        """Message naming the point with the smallest sum of shortfalls, each divided by the objective's range."""
-        width = np.ptp(shortfall, axis=0)
-        missed = np.maximum(shortfall, 0.0) / np.where(width > 0, width, 1.0)
-        closest = int(np.argmin(missed.sum(axis=1)))
-        changes = []
-        for name, missing in zip(self.thresholds, shortfall[closest], strict=True):
-            if missing > 0:
-                reached = front[closest].values[name]
-                changes.append(f"{name!r} by {missing:.6g}, from {self.thresholds[name]:.6g} to {reached!r}")
-        return (
-            f"none of the {len(front)} points is {self._wish(front)}. Point {closest} comes closest: to reach it, "
-            f"relax {' and '.join(changes)}"
-        )
-
-    def _wish(self, front: Front) -> str:
-        limits = []
-        for objective in front.objectives:
-            if objective.name in self.thresholds:
-                sign = "<=" if objective.direction == "minimise" else ">="
-                limits.append(f"{objective.name} {sign} {self.thresholds[objective.name]:.6g}")
-        return f"at least as good as {', '.join(limits)}"
+    def _limits(self, front: Front) -> str:
+        limited = [objective for objective in front.objectives if objective.name in self.thresholds]
+        return f"at least as good as {', '.join(bound(o, self.thresholds[o.name]) for o in limited)}"

@@ -9,7 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from paretomerge.cli import check, choose, demo, export, fit, front, merge, report, runs, verify
+from paretomerge.cli import (
+    check,
+    choose,
+    demo,
+    diagnose,
+    export,
+    finetune,
+    fit,
+    front,
+    ledger,
+    merge,
+    report,
+    runs,
+    verify,
+)
+from paretomerge.cli.spoken_warnings import spoken_warnings
 from paretomerge.errors import ParetomergeError
 
 INTERRUPTED = 130
@@ -27,7 +42,7 @@ app = typer.Typer(
     "Start with:  paretomerge demo",
 )
 
-for verb in (demo, check, merge, fit, front, choose, export, verify, report, runs):
+for verb in (demo, check, merge, fit, front, diagnose, choose, export, finetune, verify, report, ledger, runs):
     name = verb.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=f"Example:  {verb.EXAMPLE}")(verb.command)
 
@@ -58,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 (failure), 2 (bad input) or 130 (interrupted)."""
     try:
         given = list(arguments) if arguments is not None else None
-        code = int(app(args=given, prog_name="paretomerge", standalone_mode=False) or 0)
+        with spoken_warnings():
+            code = int(app(args=given, prog_name="paretomerge", standalone_mode=False) or 0)
         # Newer typers return this code for an interrupt, older ones raise.
         return _interrupted() if code == INTERRUPTED else code
     except _UsageError as error:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from paretomerge.cli.options import JsonOption, RunFolderArgument, parse_numbers, print_json
+from paretomerge.cli.options import JsonOption, RunFolderArgument, print_json
 from paretomerge.cli.progress import shown_progress
-from paretomerge.errors import InputError
+from paretomerge.cli.wishes import Wish
+from paretomerge.errors import InfeasibleError
 
 EXAMPLE = "paretomerge choose run/ --at-least a=0.9 --best b"
 
@@ -26,41 +27,99 @@ def command(
         str | None, typer.Option("--reference", metavar="a=0.9,b=0.8", help="Nearest to these wished-for values.")
     ] = None,
     knee: Annotated[bool, typer.Option("--knee", help="Where giving up a little on one costs most on others.")] = False,
+    improve: Annotated[
+        str | None,
+        typer.Option("--improve", metavar="a,b", help="From another point: improve these as much as possible."),
+    ] = None,
+    improve_to: Annotated[
+        str | None, typer.Option("--improve-to", metavar="a=0.95", help="The same, as far as these values.")
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="b", help="With --improve: these must not get worse.")
+    ] = None,
+    relax: Annotated[
+        str | None,
+        typer.Option(
+            "--relax", metavar="c=0.8", help="With --improve: these may get worse, down (a loss: up) to this."
+        ),
+    ] = None,
+    start: Annotated[
+        str, typer.Option("--from", metavar="POINT", help="With --improve: the point to start from.")
+    ] = "chosen",
+    regret: Annotated[
+        bool,
+        typer.Option(
+            "--regret",
+            help="What will be regretted least when scores turn out differently; alone or with another rule.",
+        ),
+    ] = False,
+    risk: Annotated[
+        str, typer.Option("--risk", metavar="mean|0.9", help="With --regret: its mean, or a quantile.")
+    ] = "mean",
+    one_se: Annotated[
+        bool,
+        typer.Option(
+            "--one-se", help="With another rule: the most even weights within one standard error of its best."
+        ),
+    ] = False,
+    towards: Annotated[
+        str | None, typer.Option("--towards", metavar="a=0.5,b=0.5", help="With --one-se: nearest these instead.")
+    ] = None,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="On the front of joint finetuning, which verify recalibrates.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Choose one point of the front; tasks may be named instead of their objectives."""
-    from paretomerge.choices import ByWeights, ChoiceRule, Knee, ReferencePoint, Thresholds
     from paretomerge.stages import choose_point, front_of, open_study
-    from paretomerge.stages.choose import resolve_names
+    from paretomerge.stages.choose import FrontKind, chosen_id
 
-    if best is not None and at_least is None:
-        raise InputError("--best goes with --at-least: say what the others must reach, --at-least a=0.9 --best b")
-    given = [weights is not None, at_least is not None, reference is not None, knee]
-    if sum(given) != 1:
-        raise InputError("say how to choose: exactly one of --weights, --at-least, --reference, --knee")
+    wish = Wish(
+        weights, at_least, best, reference, knee, improve, improve_to, keep, relax, start, regret, risk, one_se, towards
+    )
+    of: FrontKind = "joint" if joint else "merged"
     study = open_study(run)
-    with shown_progress(quiet=json) as progress:
-        front = front_of(study, progress)
-        rule: ChoiceRule = Knee()
-        if weights is not None:
-            rule = ByWeights(parse_numbers(weights, "--weights"))
-        elif at_least is not None:
-            wished = resolve_names(front, parse_numbers(at_least, "--at-least"))
-            rule = Thresholds(wished, next(iter(resolve_names(front, {best: 0.0}))) if best is not None else None)
-        elif reference is not None:
-            rule = ReferencePoint(resolve_names(front, parse_numbers(reference, "--reference")))
-        choice = choose_point(study, rule, progress)
+    try:
+        with shown_progress(quiet=json) as progress:
+            front = front_of(study, progress, of=of)
+            choice = choose_point(study, wish.rule(front, chosen_id(study, of=of)), progress, of=of)
+    except InfeasibleError as error:
+        if json:
+            print_json(_refusal(error))
+        raise
     if json:
         print_json(asdict(choice))
         return
     from rich.console import Console
 
-    from paretomerge.cli.tables import points_table
+    from paretomerge.cli.tables import alternatives_table, choice_table, of_weights
 
-    typer.echo(f"point {choice.point.id}: {choice.rule}")
-    Console().print(points_table([choice.point], "chosen"))
-    for name, loss in choice.gives_up.items():
-        typer.echo(f"gives up {loss:.4g} on {name}, compared with the best on the front")
+    console = Console()
+    console.print(f"point {choice.point.id}: {choice.rule}", highlight=False, markup=False)
+    at = ", ".join(f"{name}={value:.4g}" for name, value in choice.point.weights.items())
+    console.print(
+        f"{'task weights' if of_weights(choice.point) else 'coefficients'} {at}", highlight=False, markup=False
+    )
+    console.print(choice_table(choice))
+    if choice.probability_nondominated is not None:
+        typer.echo(
+            f"no other point of the front is better in everything: {100 * choice.probability_nondominated:.0f} %"
+        )
+    if choice.probability_fulfilled is not None:
+        typer.echo(f"it keeps what was asked for: {100 * choice.probability_fulfilled:.0f} %")
     if choice.alternatives:
-        Console().print(points_table(choice.alternatives, "nearest alternatives"))
-    typer.echo(f"next: paretomerge export {run} --point chosen merged/")
+        console.print(alternatives_table(choice))
+    following = f"finetune {run} joint/ --point chosen" if joint else f"export {run} --point chosen merged/"
+    typer.echo(f"next: paretomerge {following}")
+
+
+def _refusal(error: InfeasibleError) -> dict[str, object]:
+    def steps(relaxed: dict[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
+        return {name: {"wished": wished, "reached": reached} for name, (wished, reached) in relaxed.items()}
+
+    return {
+        "error": str(error),
+        "closest": None if error.closest is None else asdict(error.closest),
+        "relax": steps(error.relax),
+        "alone": steps(error.alone),
+    }

@@ -41,6 +41,9 @@ def command(
     console.print(front_table(estimated.front, estimated.uncertainty))
     for warning in estimated.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    for diagnosis in estimated.diagnoses:
+        if diagnosis.severity == "warning":
+            typer.echo(f"warning: {diagnosis}", err=True)
     for sentence in estimated.summary:
         console.print(sentence, highlight=False)
     typer.echo(f"run folder: {study.folder.path}\nnext: paretomerge choose {study.folder.path} --knee")

@@ -117,6 +117,21 @@ def parse_numbers(text: str, option: str) -> dict[str, float]:
     return found
 
 
+def parse_names(text: str, option: str) -> list[str]:
+    """`"a,b"` as a list.
+
+    Raises:
+        InputError: no name between two commas, or a name given twice.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InputError(f"{option} {text!r}: write a,b")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{option} {text!r}: {name!r} is given twice")
+    return names
+
+
 def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
     """`["density=0.3", "normalize=false"]` as a mapping; values are read as YAML.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from paretomerge.choices import Choice
 from paretomerge.fronts.uncertainty import FrontUncertainty
 from paretomerge.reports import compact_table
 from paretomerge.types import Front, FrontPoint
@@ -46,12 +47,49 @@ def points_table(points: Iterable[FrontPoint], title: str) -> Table:
     return compact_table(columns, f"{title}, values ± 95 %")
 
 
+def choice_table(choice: Choice) -> Table:
+    """The chosen point, an objective per row: its value, the interval, and what it gives up."""
+    point, names = choice.point, list(choice.gives_up)
+    columns = [
+        ("objective", names),
+        (point.origin, [_digits(point.values[name]) for name in names]),
+        (f"{100 * choice.level:g} % interval", [_interval(*choice.interval[name]) for name in names]),
+        ("gives up", [_digits(choice.gives_up[name], 2) for name in names]),
+    ]
+    return compact_table(columns, "chosen", left=1)
+
+
+def alternatives_table(choice: Choice) -> Table:
+    """The nearest other points, and what each would change against the chosen one."""
+    rows = [alternative.point for alternative in choice.alternatives]
+    columns = _weight_columns(rows)
+    for name in choice.gives_up:
+        changes = []
+        for alternative in choice.alternatives:
+            if name in alternative.gains:
+                changes.append(f"{_digits(alternative.gains[name], 2)} better")
+            elif name in alternative.loses:
+                changes.append(f"{_digits(alternative.loses[name], 2)} worse")
+            else:
+                changes.append("the same")
+        columns.append((name, changes))
+    return compact_table(columns, f"nearest alternatives, compared with point {choice.point.id}")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{_digits(low)}, {_digits(high)}]"
+
+
+def of_weights(point: FrontPoint) -> bool:
+    """Whether a point is one of task weights: they sum to one, scaling coefficients need not."""
+    return abs(sum(point.weights.values()) - 1) < 1e-6
+
+
 def _weight_columns(rows: list[FrontPoint]) -> list[tuple[str, list[str]]]:
     """The number of each point, and its coordinates; too many of them would hide the scores."""
     names = list(rows[0].weights)
     columns = [("point", [str(row.id) for row in rows])]
-    # Task weights sum to one, scaling coefficients need not.
-    word = "weight" if all(abs(sum(row.weights.values()) - 1) < 1e-6 for row in rows) else "coeff."
+    word = "weight" if all(map(of_weights, rows)) else "coeff."
     if len(names) <= _MOST_COORDINATES:
         columns += [(f"{word}\n{name}", [f"{row.weights[name]:.3f}" for row in rows]) for name in names]
     return columns

@@ -19,7 +19,7 @@ from paretomerge.curvature.families import FAMILIES, TaskCurvature, TaskData, me
 from paretomerge.curvature.methods import FitDiagonal, FitIsotropic, FitKronecker, FitMethod, FitSubspace
 from paretomerge.curvature.pieces import Pieces, PieceStore
 from paretomerge.curvature.points import average, curvature_points, posterior_points
-from paretomerge.curvature.predictor import LossModel, parameters_of
+from paretomerge.curvature.predictor import LossModel, parameters_of, require_likelihood
 from paretomerge.curvature.subspaces import Progress, SubspaceFit, fit_at_finetunes, fit_centred
 from paretomerge.errors import DataError, PosteriorError
 from paretomerge.posteriors import Curvature, Expanded, Isotropic, Posterior, PredictedLoss, damp, share_bases
@@ -71,14 +71,16 @@ def fit_curvatures(
         store: where finished pieces are kept and found, so that an interrupted fit goes on; of this fit alone.
 
     Raises:
-        DataError: a split without examples; the validation split too, where centres are validated.
+        DataError: a split without examples, the validation split too where centres are validated; or a problem with
+            a loss of its own, which only isotropic posteriors can do with.
         AlignmentError: parameters that do not fit the model.
     """
     started = time.perf_counter()
     if isinstance(method, FitIsotropic):
         return isotropic_curvatures(finetunes, method)
+    likelihood = require_likelihood(problem)
     module = problem.build()
-    model = LossModel.of(module, problem.likelihood)
+    model = LossModel.of(module, likelihood)
     ready = {task: parameters_of(finetune, module) for task, finetune in finetunes.items()}
     fitted: dict[str, PredictedLoss] = {}
     bare: dict[str, Curvature] = {}

@@ -84,6 +84,10 @@ class Categorical:
         """One."""
         return torch.ones(len(targets), device=targets.device)
 
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Whether the largest output is the label's, one or zero, `[B]`."""
+        return (outputs.argmax(-1) == targets).double()
+
 
 class Gaussian:
     """Half the squared error, `½‖outputs - targets‖²`: unit noise variance, curvature `I`."""
@@ -168,6 +172,11 @@ class TokenCategorical:
     def label_counts(self, targets: Tensor) -> Tensor:
         """The number of labelled positions."""
         return (targets[:, self.shift :] != UNLABELLED).sum(-1)
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Share of each example's labelled positions whose largest output is the label's, `[B]`; zero without any."""
+        labels = self._labels(outputs, targets)
+        return ((outputs.argmax(-1) == labels) * _shares(labels, torch.float64)).sum(-1)
 
     def _labels(self, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """The label that each position of the outputs predicts, `[B, L]`."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from paretomerge.curvature.examples import take_examples
 from paretomerge.curvature.gradients import loss_gradient, mean_loss
-from paretomerge.curvature.predictor import LossModel, parameters_of
+from paretomerge.curvature.predictor import LossModel, parameters_of, require_likelihood
 from paretomerge.errors import PosteriorError
 from paretomerge.merging import MergedPrecision, collect_inputs
 from paretomerge.posteriors import Posterior, precision_product
@@ -65,12 +65,13 @@ def newton_correct(
     Raises:
         PosteriorError: a merged precision that is not positive definite, or over parameters that the model lacks.
         WeightsError: weights that do not fit the posteriors.
-        DataError: a split without examples.
+        DataError: a split without examples, or a problem with a loss of its own.
     """
     started = time.perf_counter()
     alpha = Weights.of(weights, tuple(posteriors), on_simplex=prior is None).as_mapping()
+    likelihood = require_likelihood(problem)
     module = problem.build()
-    model = LossModel.of(module, problem.likelihood)
+    model = LossModel.of(module, likelihood)
     start = parameters_of(merged, module)
     _require_trained(posteriors, model)
     batches = {

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from paretomerge.curvature.likelihoods import Likelihood, likelihood_of
-from paretomerge.types import Params, outputs_of, require_fits, tied_names
+from paretomerge.errors import DataError
+from paretomerge.types import LikelihoodName, Params, Problem, outputs_of, require_fits, tied_names
 
 Predictor = Callable[[Params, Any], Tensor]
 """`(params, inputs) → outputs [B, C]`: logits, or predicted means."""
@@ -61,6 +62,22 @@ class LossModel:
         """From a module and the name of its likelihood."""
         trainable = tuple(name for name, parameter in module.named_parameters() if parameter.requires_grad)
         return cls(module_predictor(module), likelihood_of(likelihood), trainable, module)
+
+
+def require_likelihood(problem: Problem) -> LikelihoodName:
+    """The likelihood whose curvature can be measured.
+
+    Raises:
+        DataError: the problem has a loss of its own, of which only values are known.
+    """
+    if problem.loss_fn is not None:
+        raise DataError(
+            "this problem has a loss of its own (loss_fn), and curvature needs a likelihood's derivatives with "
+            "respect to the model's outputs. What remains: an isotropic posterior (posterior: {family: isotropic}), "
+            "which measures nothing, or posteriors that training itself gives (posterior: {files: ...}), such as "
+            "those of optimizer ivon. Where the loss is a likelihood that is known, leave out loss_fn"
+        )
+    return problem.likelihood
 
 
 def parameters_of(params: Params, module: nn.Module) -> dict[str, Tensor]:

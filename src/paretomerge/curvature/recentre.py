@@ -11,7 +11,7 @@ from torch import Tensor
 from paretomerge.curvature.fit import Progress
 from paretomerge.curvature.gauss_newton import expand_in_subspace
 from paretomerge.curvature.gradients import loss_gradient
-from paretomerge.curvature.predictor import LossModel, parameters_of
+from paretomerge.curvature.predictor import LossModel, parameters_of, require_likelihood
 from paretomerge.posteriors import Subspace, cholesky
 from paretomerge.types import Ledger, Params, Problem, Split, Weights
 
@@ -53,11 +53,13 @@ def recentre(
     Raises:
         WeightsError: weights that are negative, or not one per posterior.
         PosteriorError: a weighted curvature that is singular; a positive `strength` cures it.
+        DataError: a problem with a loss of its own.
     """
     started = time.perf_counter()
     alpha = Weights.of(weights, tuple(posteriors), on_simplex=False).as_mapping()
+    likelihood = require_likelihood(problem)
     module = problem.build()
-    model = LossModel.of(module, problem.likelihood)
+    model = LossModel.of(module, likelihood)
     state = parameters_of(base, module)
     frame = next(iter(posteriors.values()))
     passes = 0

@@ -34,6 +34,7 @@ from paretomerge.stages import (
     preview_models,
 )
 from paretomerge.stages.export import measured_point
+from paretomerge.stages.front import EstimatedFront
 from paretomerge.stages.scoring import Progress, score_models, silent
 from paretomerge.types import Front, FrontPoint, Ledger, Origin, Params, Scores, digest_params
 
@@ -99,14 +100,15 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
             preview = previews[row["name"]][0]
             row.update(strength=preview.strength, **asdict(preview.ledger))
         ledger = {**journal.ledger(), **{f"preview: {row['name']}": previews[row["name"]][0].ledger for row in rows}}
-    front = estimate_run_front(study, progress).front
+    found = estimate_run_front(study, progress)
     choice = choose_point(study, Knee(), progress)
     exported = export_point(study, "chosen", out / "merged", overwrite=True, progress=progress)
     reloaded = accuracies(study, load(exported))
     measured = measured_point(study, choice.point, progress)
     merged = previews[HEADLINE][1]
-    page = _write_report(out, [merged, truth, corners], front, measured, (*rows, NOISE | joint_noise), ledger)
-    result = DemoResult(seed, tuple(rows), joint_noise, ledger, front, choice, exported, reloaded, page)
+    table = (*rows, NOISE | joint_noise)
+    page = _write_report(out, [merged, truth, corners], found, measured, choice.rule, table, ledger)
+    result = DemoResult(seed, tuple(rows), joint_noise, ledger, found.front, choice, exported, reloaded, page)
     write_text(out / "demo.json", json.dumps(result.as_dict(), indent=2) + "\n")
     return result
 
@@ -114,11 +116,13 @@ def _run(out: Path, seed: int, workers: int, progress: Progress) -> DemoResult:
 def _write_report(
     out: Path,
     scores: Sequence[Scores],
-    front: Front,
+    found: EstimatedFront,
     chosen: FrontPoint,
+    rule: str,
     rows: Sequence[Mapping[str, Any]],
     ledger: Mapping[str, Ledger],
 ) -> ReportPaths:
+    front = found.front
     losses = [objective.name for objective in front.objectives]
     values, stdev = ({name: found[name] for name in losses} for found in (chosen.values, chosen.stdev))
     data = ReportData(
@@ -133,6 +137,9 @@ def _write_report(
             "truth": f"joint finetuning, {FINETUNING.steps} steps, test losses; previews are {HEADLINE}",
             "splits": "strengths and the front are chosen on validation; the table is on test",
         },
+        run=str(out),
+        choice_rule=rule,
+        uncertainty=found.uncertainty,
     )
     return report(data, out)
 

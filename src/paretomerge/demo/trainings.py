@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,8 @@ def train(job: Job) -> Ledger:
     problem = digits_problem({TASKS[0]: f"seed={job.data_seed}"})
     alpha = dict(zip(TASKS, job.weights, strict=True))
     result = finetune(problem, load(job.base), alpha, FINETUNING, job.seed)
-    write_params(job.folder, result.params, manifest={"kind": "finetuned", "weights": alpha, "seed": job.seed})
+    manifest = {"kind": "finetuned", "weights": alpha, "seed": job.seed, "ledger": asdict(result.ledger)}
+    write_params(job.folder, result.params, manifest=manifest)
     return result.ledger
 
 

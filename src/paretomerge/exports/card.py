@@ -1,24 +1,18 @@
-"""The model card of a merged checkpoint: how it was made, what it scored, how to load it again."""
+"""The model card of a merged checkpoint: how it was made, what it scored, what that cost, how to load it again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.writing.writer import tool_version
-from paretomerge.types import FrontPoint, Objective
-
-ORIGIN_MEANING = {
-    "predicted": "predicted by a surrogate, not measured",
-    "merged": "measured on this merged model",
-    "trained": "measured on a jointly finetuned model with these task weights, not on this merge",
-}
+from paretomerge.exports.hub_header import hub_header
+from paretomerge.exports.loading import loading_text, read_config
+from paretomerge.exports.scores_table import cell, gives_up_text, scores_text
+from paretomerge.types import FrontPoint, Ledger, Objective
 
 
 @dataclass(frozen=True)
@@ -31,9 +25,15 @@ class ModelCard:
         settings: the settings of the method, plain JSON values.
         finetunes: task to the name under which its finetune is known.
         digests: input name (a task, or `"base"`) to the digest of its parameters.
-        objectives: direction and unit of the scores, for the table.
-        base: the name under which the base model is known; by default the name of its folder.
+        objectives: direction, unit and bounds of the scores, for the table.
+        base: the name under which the base model is known (`organisation/name` of a hub, or a word); by default the
+            name of its folder.
         license: the licence identifier of the result, if it is known.
+        split: whose examples the scores are of.
+        gives_up: objective to how much worse it is than the best on the front, in its unit.
+        ledger: what the whole run has cost so far.
+        picture: a picture of the front, copied beside the card.
+        citations: BibTeX entries of what the method used (see `citations_of`).
         notes: free text, Markdown.
     """
 
@@ -45,34 +45,37 @@ class ModelCard:
     objectives: tuple[Objective, ...] = ()
     base: str = ""
     license: str = ""
+    split: str = "test"
+    gives_up: Mapping[str, float] = field(default_factory=dict)
+    ledger: Ledger | None = None
+    picture: Path | None = None
+    citations: tuple[str, ...] = ()
     notes: str = ""
 
 
-def render_card(card: ModelCard, base: Checkpoint, point: FrontPoint | None) -> str:
-    """The card as Markdown with the YAML header that model hubs read."""
-    sections = [_header(card, base), f"# {card.name}", _made_by(card, base), _weights(card, point)]
-    if point is not None and point.values:
-        sections.append(_scores(card, point))
-    sections.append(_loading(base))
-    if card.notes:
-        sections.append(card.notes.strip())
-    return "\n\n".join(sections) + "\n"
+def render_card(card: ModelCard, base: Checkpoint, point: FrontPoint | None, adapter: str = "") -> str:
+    """The card as Markdown with the YAML header that model hubs read; `adapter` says what a low-rank adapter holds."""
+    config = read_config(base.side_files)
+    sections = [
+        hub_header(card.name, card.base, card.license, card.objectives, config, point, adapter=bool(adapter)),
+        f"# {card.name}",
+        _made_by(card, base),
+        adapter,
+        _weights(card, point),
+        scores_text(card.objectives, point, card.split) if point is not None and point.values else "",
+        gives_up_text(card.objectives, card.gives_up),
+        f"![The front that this model was chosen from]({card.picture.name})" if card.picture is not None else "",
+        loading_text(config, base_name(card, base), adapter=bool(adapter)),
+        _cost(card.ledger) if card.ledger is not None else "",
+        card.notes.strip(),
+        _citations(card.citations) if card.citations else "",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def base_name(card: ModelCard, base: Checkpoint) -> str:
     """How the base is called: never the path of this machine."""
     return card.base or (base.source.name if base.source is not None else "a model in memory")
-
-
-def _header(card: ModelCard, base: Checkpoint) -> str:
-    fields: dict[str, Any] = {"tags": ["merge", "paretomerge"]}
-    if card.base:
-        fields["base_model"] = card.base
-    if card.license:
-        fields["license"] = card.license
-    if _config(base):
-        fields["library_name"] = "transformers"
-    return f"---\n{yaml.safe_dump(fields, sort_keys=True, allow_unicode=True)}---"
 
 
 def _made_by(card: ModelCard, base: Checkpoint) -> str:
@@ -91,45 +94,23 @@ def _weights(card: ModelCard, point: FrontPoint | None) -> str:
     rows = ["## Tasks", "", "| task | weight | finetune |", "|---|---|---|"]
     for task in tasks:
         weight = f"{weights[task]:.6g}" if task in weights else "–"
-        rows.append(f"| {_cell(task)} | {weight} | {_cell(card.finetunes.get(task, '–'))} |")
+        rows.append(f"| {cell(task)} | {weight} | {cell(card.finetunes.get(task, '–'))} |")
     return "\n".join(rows) if tasks else "No task weights were recorded."
 
 
-def _scores(card: ModelCard, point: FrontPoint) -> str:
-    known = {objective.name: objective for objective in card.objectives}
-    rows = ["## Scores", "", f"These values were {ORIGIN_MEANING[point.origin]} (origin: `{point.origin}`).", ""]
-    rows += ["| objective | value | standard deviation | better |", "|---|---|---|---|"]
-    for name, value in point.values.items():
-        objective = known.get(name)
-        unit = f" {objective.unit}" if objective and objective.unit else ""
-        better = {"minimise": "lower", "maximise": "higher"}[objective.direction] if objective else "–"
-        deviation = f"{point.stdev[name]:.2g}{unit}" if name in point.stdev else "–"
-        rows.append(f"| {_cell(name)} | {value:.6g}{unit} | {deviation} | {better} |")
-    return "\n".join(rows)
+def _cost(ledger: Ledger) -> str:
+    parts = [
+        _count(ledger.trainings, "training"),
+        _count(ledger.gradient_passes, "gradient pass", "gradient passes"),
+        _count(ledger.evaluations, "evaluation"),
+        f"{ledger.seconds:.0f} s",
+    ]
+    return "## Cost\n\nThe run behind this model, beside the finetunes that it started from: " + ", ".join(parts) + "."
 
 
-def _loading(base: Checkpoint) -> str:
-    config = _config(base)
-    if not config:
-        code = 'from paretomerge.checkpoints import open_checkpoint\n\nparams = open_checkpoint("path/to/this/folder")'
-    else:
-        architectures = config.get("architectures")
-        first = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
-        cls = first if first.isidentifier() else "AutoModel"
-        code = f'from transformers import {cls}\n\nmodel = {cls}.from_pretrained("path/to/this/folder")'
-    return f"## Loading\n\n```python\n{code}\n```\n\nHow it was made is recorded in `paretomerge.json`."
+def _count(number: float, one: str, many: str = "") -> str:
+    return f"{number:,.6g} {one if number == 1 else many or one + 's'}"
 
 
-def _config(base: Checkpoint) -> dict[str, Any]:
-    for file in base.side_files:
-        if Path(file).name == "config.json":
-            try:
-                config = json.loads(Path(file).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                return {}
-            return config if isinstance(config, dict) else {}
-    return {}
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _citations(entries: tuple[str, ...]) -> str:
+    return "## Citations\n\n```bibtex\n" + "\n\n".join(entries) + "\n```"

@@ -8,6 +8,7 @@ from paretomerge.fronts.points import Points, minimised_values, normalised_value
 from paretomerge.fronts.predictions import Predictor
 from paretomerge.fronts.preview import PreviewQuality, compare_preview
 from paretomerge.fronts.quality import additive_epsilon, generational_distance, hypervolume_ratio, igd_plus
+from paretomerge.fronts.recalibrated import RecalibratedFront, recalibrated_front
 from paretomerge.fronts.search import check_search_available, preferred_point, search_front
 from paretomerge.fronts.uncertainty import FrontUncertainty, ScoreUncertainty, front_uncertainty, score_uncertainty
 
@@ -16,6 +17,7 @@ __all__ = [
     "Points",
     "Predictor",
     "PreviewQuality",
+    "RecalibratedFront",
     "ScoreUncertainty",
     "additive_epsilon",
     "check_search_available",
@@ -33,6 +35,7 @@ __all__ = [
     "nondominated_scores",
     "normalised_values",
     "preferred_point",
+    "recalibrated_front",
     "reference_point",
     "search_front",
     "score_uncertainty",

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     )
     from paretomerge.recipes.mergekit import MergekitPlan, MergekitRecipe, ModelPath, load_mergekit, parse_mergekit
     from paretomerge.recipes.methods import TABLES, method
-    from paretomerge.recipes.schema import Recipe, TaskSection
+    from paretomerge.recipes.schema import FILE_PROBLEMS, Recipe, TaskSection
 
 __all__ = [
+    "FILE_PROBLEMS",
     "TABLES",
     "MergekitPlan",
     "MergekitRecipe",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FILE_PROBLEMS": "schema",
     "MergekitPlan": "mergekit",
     "MergekitRecipe": "mergekit",
     "ModelPath": "mergekit",

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from paretomerge.errors import RecipeError, nearest
-from paretomerge.recipes.schema import Recipe
+from paretomerge.recipes.schema import FILE_PROBLEMS, Recipe, TaskSection
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -52,6 +52,11 @@ def parse_recipe(content: Any, source: str = "recipe", folder: Path | None = Non
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML; `parse_recipe(yaml.safe_load(dump_recipe(recipe)))` is the same recipe."""
     content = recipe.model_dump(mode="json")
+    # Only what the problem has: functions have no such settings.
+    settings = recipe.problem_settings.settings_of(recipe.problem) if recipe.problem in FILE_PROBLEMS else {}
+    content["problem_settings"] = {name: content["problem_settings"][name] for name in settings}
+    if not settings:
+        del content["problem_settings"]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     # Rare characters (a next-line mark in a path) survive only when they are escaped.
     return text if yaml.safe_load(text) == content else yaml.safe_dump(content, sort_keys=False)
@@ -128,9 +133,14 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
         is_file = text is not None and ".py:" in text
         return absolute(text) if is_file and text is not None else text
 
-    tasks = {
-        name: task.model_copy(update={"checkpoint": absolute(task.checkpoint)}) for name, task in recipe.tasks.items()
-    }
+    def moved(task: TaskSection) -> dict[str, str]:
+        changed = {"checkpoint": absolute(task.checkpoint)}
+        # To a function of the user's own, data are a word: only problems made from files read paths.
+        if task.data is not None and recipe.problem in FILE_PROBLEMS:
+            changed["data"] = absolute(task.data)
+        return changed
+
+    tasks = {name: task.model_copy(update=moved(task)) for name, task in recipe.tasks.items()}
     files = {task: absolute(path) for task, path in recipe.posterior.files.items()}
     update = {
         "base": absolute(recipe.base),

@@ -16,10 +16,58 @@ class _Section(BaseModel):
 
 
 class TaskSection(_Section):
-    """One task: its finetuned checkpoint, and (optional) a word to the problem function about its data."""
+    """One task: its finetuned checkpoint, and its data.
+
+    `data` is the path of the examples for problems that are made from files, and a word to the function otherwise.
+    """
 
     checkpoint: str
     data: str | None = None
+
+
+FILE_PROBLEMS: dict[str, tuple[str, ...]] = {
+    "sequence_classification": ("text", "text_pair", "label", "labels"),
+    "causal_lm": ("prompt", "response"),
+}
+"""Problems that need no code, and the settings that only they have."""
+
+
+class ProblemSection(_Section):
+    """Settings of a problem that is made from files: columns, lengths, shares; see `problems`.
+
+    Args:
+        text, text_pair, label, labels: columns of a classification, and the names of the head's outputs.
+        prompt, response: columns of a language model's examples; no prompt when `None`.
+        max_length: tokens of an example at most.
+        batch_size: examples per batch of curvature and evaluation.
+        examples: of every task and split at most.
+        shares: of training, validation and test where a task comes as one file.
+        split_seed: of the shares. It is not the recipe's seed, because finetunes have seen their training examples.
+    """
+
+    text: str = "text"
+    text_pair: str | None = None
+    label: str = "label"
+    labels: tuple[str | int, ...] | None = None
+    prompt: str | None = "prompt"
+    response: str = "response"
+    max_length: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=32, ge=1)
+    examples: int | None = Field(default=None, ge=1)
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    split_seed: int = 0
+
+    def settings_of(self, problem: str) -> dict[str, Any]:
+        """The settings that a problem made from files takes.
+
+        Raises:
+            ValueError: a setting that belongs to another kind of problem.
+        """
+        foreign = [name for kind, names in FILE_PROBLEMS.items() if kind != problem for name in names]
+        for name in foreign:
+            if getattr(self, name) != ProblemSection.model_fields[name].default:
+                raise ValueError(f"problem_settings.{name}: problem {problem} has no such setting")
+        return {name: getattr(self, name) for name in ProblemSection.model_fields if name not in foreign}
 
 
 class ObjectiveSection(_Section):
@@ -147,7 +195,8 @@ class FrontSection(_Section):
 class TrainingSection(_Section):
     """Joint finetuning for verification: the same recipe as the single-task finetunes.
 
-    `ivon` holds the settings of `optimizer: ivon`, by the names of `training.IvonSettings`.
+    `ivon` holds the settings of `optimizer: ivon`, by the names of `training.IvonSettings`; `lora` those of an adapter
+    that is trained instead of the whole model, by the names of `training.LoraSettings`.
     """
 
     steps: int = Field(default=200, ge=1)
@@ -157,10 +206,17 @@ class TrainingSection(_Section):
     warmup: float = Field(default=0.05, ge=0, le=1)
     final_rate: float = Field(default=0.0, ge=0, le=1)
     max_norm: float | None = None
-    mix: Literal["equal", "proportional"] = "equal"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    mix: Literal["equal", "proportional", "sampled"] = "equal"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     optimizer: Literal["adamw", "ivon"] = "adamw"
     ivon: dict[str, Any] | None = None
+    lora: dict[str, Any] | None = None
+    accumulate: int = Field(default=1, ge=1)
+    normalise: Literal["none", "start"] = "none"
+    save_every: int | None = Field(default=None, ge=1)
+    check_every: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    device: str = "auto"
 
 
 class Recipe(_Section):
@@ -169,9 +225,11 @@ class Recipe(_Section):
     Args:
         base: the pretrained checkpoint.
         tasks: task → checkpoint.
-        problem: `file.py:function` or `module:function`; called with no argument (or with a mapping task → `data`
-            when tasks carry `data`), it returns a `Problem`: model, data, likelihood. Needed for curvature, for
-            the standard evaluator and for verification.
+        problem: `sequence_classification` or `causal_lm`, made from the base's folder and the tasks' `data`; or
+            `file.py:function` or `module:function`: called with no argument (or with a mapping task → `data` when
+            tasks carry `data`), it returns a `Problem`: model, data, likelihood. Needed for curvature, for the
+            standard evaluator and for verification.
+        problem_settings: of a problem that is made from files.
         evaluator: `file.py:function`, `(params, task) → per-example scores`; instead of the problem's own losses
             and accuracies. Its scores are named by `objectives`.
         objectives: what the evaluator's scores mean.
@@ -184,6 +242,7 @@ class Recipe(_Section):
     base: str
     tasks: dict[str, TaskSection]
     problem: str | None = None
+    problem_settings: ProblemSection = ProblemSection()
     evaluator: str | None = None
     objectives: tuple[ObjectiveSection, ...] = ()
     posterior: PosteriorSection = PosteriorSection()
@@ -208,4 +267,21 @@ class Recipe(_Section):
             raise ValueError("objectives: an evaluator needs a list of objectives that names its scores")
         if not self.evaluator and not self.problem:
             raise ValueError("problem: give a problem (model and data) or an evaluator, else nothing can be measured")
+        self._check_problem()
         return self
+
+    def _check_problem(self) -> None:
+        """Problems made from files need data and settings of their own; functions have neither."""
+        if self.problem in FILE_PROBLEMS:
+            self.problem_settings.settings_of(self.problem)
+            bare = [task for task, section in self.tasks.items() if section.data is None]
+            if bare:
+                raise ValueError(
+                    f"tasks.{bare[0]}.data: problem {self.problem} needs the path of every task's examples, a folder "
+                    "or a file"
+                )
+        elif self.problem_settings != ProblemSection():
+            raise ValueError(
+                f"problem_settings: only problems made from files have settings ({', '.join(FILE_PROBLEMS)}); a "
+                "function has its own"
+            )

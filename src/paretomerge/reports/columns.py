@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from paretomerge.reports.data import CURRENCIES
+from paretomerge.reports.data import COUNTED
 from paretomerge.reports.digits import MISSING, decimals_for, show, show_interval
 from paretomerge.reports.marks import INTERVAL, MARKS, clean, objective_name
-from paretomerge.types import Objective, Scores
+from paretomerge.types import Ledger, Objective, Scores
 
 STDERR_SUFFIXES = (" stderr", "_stderr")
 
@@ -61,11 +61,11 @@ def number_column(name: str, values: Iterable[float | None], errors: Iterable[fl
     return Column(name, tuple(cells), tuple(keys), numeric=True)
 
 
-def ledger_columns(ledger: Mapping[str, Mapping[str, float]]) -> list[Column]:
-    """Stage or method, then the four costs."""
+def ledger_columns(ledger: Mapping[str, Mapping[str, float | None]]) -> list[Column]:
+    """Stage or method, then its costs; energy where any is known, as `≥` where it is that of a part of the seconds."""
     stages = tuple(clean(stage) for stage in ledger)
     columns = [Column("", stages, stages, numeric=False)]
-    for currency in CURRENCIES:
+    for currency in COUNTED:
         values = [costs.get(currency) for costs in ledger.values()]
         heading = currency.replace("_", " ")
         column = number_column(heading, values)
@@ -73,7 +73,19 @@ def ledger_columns(ledger: Mapping[str, Mapping[str, float]]) -> list[Column]:
             cells = tuple(MISSING if value is None else show(value, 1) for value in values)
             column = Column(heading, cells, column.keys, numeric=True)
         columns.append(column)
+    joules = [costs.get("joules") for costs in ledger.values()]
+    if any(value is not None for value in joules):
+        shown = zip(joules, ledger.values(), strict=True)
+        cells = tuple(MISSING if value is None else _energy(value, costs) for value, costs in shown)
+        columns.append(Column("energy [kJ]", cells, tuple(joules), numeric=True))
     return columns
+
+
+def _energy(joules: float, costs: Mapping[str, float | None]) -> str:
+    """Kilojoules."""
+    seconds = costs.get("seconds") or 0.0
+    known = Ledger(seconds=seconds, joules=joules, metered_seconds=costs.get("metered_seconds"))
+    return f"{'≥ ' if known.is_partly_metered else ''}{show(joules / 1000, 1)}"
 
 
 def score_columns(scores: Scores, objectives: Sequence[Objective] | None = None) -> list[Column]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from paretomerge.reports.chooser import chooser_of
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.marks import INTERVAL, MARKS, better, clean, objective_label, objective_name
 from paretomerge.reports.points import Points, lines_of, links_of, points_of, triangles_of
@@ -24,8 +25,14 @@ MOST_BYTES = 800_000
 def payload(data: ReportData) -> dict[str, Any]:
     """Points, front lines, links and triangles as plain lists; `left_out` counts points thinned away."""
     points = points_of(data)
-    kept = points_that_fit(points, MOST_BYTES)
+    chooser, verified = chooser_of(data, points.front), _verified(data)
+    aside = len(json.dumps([chooser, verified]))
+    kept = points_that_fit(points, MOST_BYTES - aside)
     left_out = len(points) - len(kept)
+    if chooser is not None:
+        place: dict[int | None, int] = {row: i for i, row in enumerate(kept)}
+        for front in chooser["fronts"]:
+            front["rows"] = [place.get(row) for row in front["rows"]]
     points = take(points, kept)
     return {
         "tasks": [clean(task) for task in points.tasks],
@@ -53,6 +60,8 @@ def payload(data: ReportData) -> dict[str, Any]:
         "links": [list(pair) for pair in links_of(points)],
         "triangles": {origin: triangles_of(points, origin).tolist() for origin in ORIGINS},
         "left_out": left_out,
+        "chooser": chooser,
+        "verified": verified,
     }
 
 
@@ -114,6 +123,26 @@ def take(points: Points, rows: Sequence[int]) -> Points:
         tuple(place[row] for row in points.front if row in place),
         None if points.chosen is None else place[points.chosen],
     )
+
+
+def _verified(data: ReportData) -> list[dict[str, Any]]:
+    """Previews and truths of each objective, for one chart each."""
+    if data.verification is None:
+        return []
+    previews, truths, after = data.verification.previews, data.verification.truths, data.verification.after
+    return [
+        {
+            "name": objective_name(truths.objectives[column]),
+            "label": objective_label(truths.objectives[column]),
+            "weights": truths.weights.tolist(),
+            "preview": previews.values[:, column].tolist(),
+            "truth": truths.values[:, column].tolist(),
+            "recalibrated": [] if after is None else after.mean[:, column].tolist(),
+            "preview_half": (INTERVAL * previews.stderr[:, column]).tolist(),
+            "truth_half": (INTERVAL * truths.stderr[:, column]).tolist(),
+        }
+        for column in dict.fromkeys(column for _, column in data.verification.rows(data.objectives))
+    ]
 
 
 def _size(points: Points, row: int) -> int:

@@ -17,17 +17,19 @@ from importlib.resources import files
 from pathlib import Path
 
 from paretomerge.checkpoints.atomic import write_bytes
-from paretomerge.reports.columns import Column, columns_of, ledger_columns
+from paretomerge.reports.columns import columns_of, ledger_columns
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.embed import payload, to_script_json
+from paretomerge.reports.findings import diagnoses_html, verification_html
 from paretomerge.reports.headline import headline
 from paretomerge.reports.marks import MARKS, clean
+from paretomerge.reports.markup import framed_table, section_html, sentences_html
 
-SCRIPTS = ("digits.js", "elements.js", "scatter.js", "ternary.js", "parallel.js", "tables.js", "main.js")
+SCRIPTS = (
+    *("digits.js", "elements.js", "scatter.js", "ternary.js", "parallel.js", "tables.js"),
+    *("choices.js", "chooser.js", "verification.js", "main.js"),
+)
 MOST_ROWS = 400
-LONGEST_HEADING = 36
-
-_LONG_WORD = re.compile(r"\S{15}")
 _PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
 
 
@@ -57,8 +59,12 @@ def page_html(data: ReportData) -> str:
         "title": escape(clean(data.title) or "Report"),
         "headline": escape(headline(data)),
         "warnings": _warnings(warnings),
-        "methods": _section("methods", "Methods", columns_of(data.methods[:MOST_ROWS])),
-        "ledger": _section("ledger", "Costs", ledger_columns(data.ledger)),
+        "diagnoses": diagnoses_html(data.diagnoses),
+        "verification": verification_html(data),
+        "methods": section_html("methods", "Methods", framed_table("methods", columns_of(data.methods[:MOST_ROWS]))),
+        "ledger": section_html(
+            "ledger", "Costs", framed_table("ledger", ledger_columns(data.ledger)) + sentences_html(data.ledger_notes)
+        ),
         "notes": _notes(data),
         "json": to_script_json(document),
         "script": script,
@@ -107,42 +113,3 @@ def _notes(data: ReportData) -> str:
         f"<div><dt>{escape(clean(name))}</dt><dd>{escape(clean(text))}</dd></div>" for name, text in data.notes.items()
     )
     return f'<section aria-labelledby="h-notes"><h2 id="h-notes">Notes</h2><dl class="notes">{items}</dl></section>'
-
-
-def _section(name: str, heading: str, columns: Sequence[Column]) -> str:
-    if not columns or not columns[0].cells:
-        return ""
-    return (
-        f'<section aria-labelledby="h-{name}"><h2 id="h-{name}">{heading}</h2>'
-        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="h-{name}">{table_html(columns)}</div>'
-        "</section>"
-    )
-
-
-def table_html(columns: Sequence[Column]) -> str:
-    """A table whose headings are buttons that sort it; `data-key` carries the unrounded number."""
-    heads = "".join(_heading(column) for column in columns)
-    rows = []
-    for i in range(len(columns[0].cells)):
-        cells = "".join(f"<td{_class(column)}{_key(column, i)}>{escape(column.cells[i])}</td>" for column in columns)
-        rows.append(f"<tr>{cells}</tr>")
-    return f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-
-
-def _heading(column: Column) -> str:
-    shown = clean(column.name, LONGEST_HEADING)
-    title = f' title="{escape(column.name)}"' if shown != column.name else ""
-    words = ["number"] * column.numeric + ["long"] * bool(_LONG_WORD.search(shown))
-    button = f'<button type="button"{title}>{escape(shown) or "&nbsp;"}</button>'
-    return f'<th scope="col" class="{" ".join(words)}">{button}</th>'
-
-
-def _class(column: Column) -> str:
-    return ' class="number"' if column.numeric else ""
-
-
-def _key(column: Column, row: int) -> str:
-    key = column.keys[row]
-    if not column.numeric:
-        return ""
-    return ' data-key=""' if key is None else f' data-key="{float(key)!r}"'

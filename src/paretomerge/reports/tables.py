@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from paretomerge.reports.columns import Column, columns_of, ledger_columns, score_columns
-from paretomerge.reports.data import CURRENCIES
+from paretomerge.reports.data import COUNTED
 from paretomerge.types import Objective, Scores
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def methods_table(rows: Sequence[Mapping[str, Any]], title: str = "Methods") -> 
     return _rich(columns_of(rows), title)
 
 
-def ledger_table(ledger: Mapping[str, Mapping[str, float]], title: str = "Costs") -> Table:
+def ledger_table(ledger: Mapping[str, Mapping[str, float | None]], title: str = "Costs") -> Table:
     """What every stage or method cost."""
     return _rich(ledger_columns(ledger), title)
 
@@ -48,10 +48,12 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def ledger_rows(ledger: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """The ledger as rows for `markdown_table`."""
+def ledger_rows(ledger: Mapping[str, Mapping[str, float | None]]) -> list[dict[str, Any]]:
+    """The ledger as rows for `markdown_table`; energy where any is known."""
+    metered = any(costs.get("joules") is not None for costs in ledger.values())
+    currencies = (*COUNTED, "joules") if metered else COUNTED
     return [
-        {"stage": stage, **{currency.replace("_", " "): costs.get(currency) for currency in CURRENCIES}}
+        {"stage": stage, **{currency.replace("_", " "): costs.get(currency) for currency in currencies}}
         for stage, costs in ledger.items()
     ]
 

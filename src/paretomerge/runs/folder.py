@@ -4,6 +4,7 @@ recipe.yaml        the recipe, with absolute paths
 journal.sqlite     evaluations, costs, decisions
 posteriors/        one file per task
 unfinished/        pieces of a fit that was interrupted
+training/          training checkpoints of joint finetunings that were interrupted
 trained/           jointly finetuned checkpoints
 report.html, front.png
 """
@@ -45,6 +46,11 @@ class RunFolder:
     def unfinished(self) -> Path:
         """The folder of what an interrupted fit has finished."""
         return self.path / "unfinished"
+
+    @property
+    def training(self) -> Path:
+        """The folder of what interrupted joint finetunings need to go on."""
+        return self.path / "training"
 
     @property
     def trained(self) -> Path:

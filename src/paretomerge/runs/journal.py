@@ -110,11 +110,18 @@ class Journal:
 
     def ledger(self) -> dict[str, Ledger]:
         """What every stage has cost so far, over all sittings."""
+        total: dict[str, Ledger] = {}
+        for stage, cost in self.charges():
+            total[stage] = total.get(stage, Ledger()) + cost
+        return total
+
+    def charges(self) -> list[tuple[str, Ledger]]:
+        """Every single charge with its stage, oldest first."""
         rows = self._database.rows(
-            "SELECT stage, SUM(trainings), SUM(gradient_passes), SUM(evaluations), SUM(seconds) "
-            "FROM costs GROUP BY stage ORDER BY MIN(rowid)"
+            "SELECT stage, trainings, gradient_passes, evaluations, seconds, joules, metered_seconds "
+            "FROM costs ORDER BY rowid"
         )
-        return {stage: Ledger(int(t), int(g), int(e), float(s)) for stage, t, g, e, s in rows}
+        return [(stage, Ledger(*costs)) for stage, *costs in rows]
 
     def note(self, name: str, value: Any) -> None:
         """Store a decision (JSON) under a name, replacing an earlier one."""
@@ -205,8 +212,18 @@ def insert_evaluation(
 def insert_cost(connection: sqlite3.Connection, stage: str, ledger: Ledger) -> None:
     """Add a cost within a transaction."""
     connection.execute(
-        "INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?)",
-        (time.time(), stage, ledger.trainings, ledger.gradient_passes, ledger.evaluations, ledger.seconds),
+        "INSERT INTO costs (created, stage, trainings, gradient_passes, evaluations, seconds, joules, metered_seconds) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            time.time(),
+            stage,
+            ledger.trainings,
+            ledger.gradient_passes,
+            ledger.evaluations,
+            ledger.seconds,
+            ledger.joules,
+            ledger.metered_seconds,
+        ),
     )
 
 

@@ -23,4 +23,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX failures_of_keys ON failures (key, counts)",
         "CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL) STRICT",
     ),
+    (
+        # Energy, where it is known, and of how many of the seconds it is.
+        "ALTER TABLE costs ADD COLUMN joules REAL",
+        "ALTER TABLE costs ADD COLUMN metered_seconds REAL NOT NULL DEFAULT 0.0",
+    ),
 )

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 from paretomerge.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from paretomerge.stages.adapter_export import export_adapter
     from paretomerge.stages.check import Preflight, check_models, check_recipe
     from paretomerge.stages.choose import choose_point, front_of
+    from paretomerge.stages.diagnose import diagnose_run
     from paretomerge.stages.export import export_point
+    from paretomerge.stages.export_check import ExportCheck, check_export
+    from paretomerge.stages.finetune import FinetuneSummary, finetune_run
     from paretomerge.stages.fit import Fitted, estimate_fit, fit_run
     from paretomerge.stages.fit_adam import fit_optimizer
     from paretomerge.stages.front import estimate_run_front
+    from paretomerge.stages.ledger import RunLedger, run_ledger
     from paretomerge.stages.merge import MergeSummary, merge_checkpoints
     from paretomerge.stages.merge_inputs import MergeOptions
     from paretomerge.stages.mergekit import merge_mergekit
@@ -29,8 +34,11 @@ if TYPE_CHECKING:
     from paretomerge.stages.sampled import SampledScores, score_sampled
     from paretomerge.stages.study import Study, open_study
     from paretomerge.stages.verify import Verification, verify_run
+    from paretomerge.stages.weights_export import export_weights
 
 __all__ = [
+    "ExportCheck",
+    "FinetuneSummary",
     "Fitted",
     "MergeOptions",
     "MergeSummary",
@@ -39,18 +47,23 @@ __all__ = [
     "Preflight",
     "Preview",
     "PreviewMethod",
+    "RunLedger",
     "SampledScores",
     "Study",
     "Verification",
+    "check_export",
     "check_models",
     "check_posteriors",
     "check_recipe",
     "choose_point",
     "describe_posterior",
+    "diagnose_run",
     "estimate_fit",
     "estimate_run_front",
+    "export_adapter",
     "export_mergekit",
     "export_point",
+    "export_weights",
     "fit_optimizer",
     "fit_run",
     "front_of",
@@ -60,11 +73,14 @@ __all__ = [
     "preview_models",
     "report_run",
     "run",
+    "run_ledger",
     "score_sampled",
     "verify_run",
 ]
 
 _HOMES = {
+    "ExportCheck": "export_check",
+    "FinetuneSummary": "finetune",
     "Fitted": "fit",
     "MergeOptions": "merge_inputs",
     "MergeSummary": "merge",
@@ -73,18 +89,24 @@ _HOMES = {
     "Preflight": "check",
     "Preview": "previews",
     "PreviewMethod": "previews",
+    "RunLedger": "ledger",
     "SampledScores": "sampled",
     "Study": "study",
     "Verification": "verify",
+    "check_export": "export_check",
     "check_models": "check",
     "check_posteriors": "posterior_check",
     "check_recipe": "check",
     "choose_point": "choose",
     "describe_posterior": "posterior_check",
+    "diagnose_run": "diagnose",
     "estimate_fit": "fit",
     "estimate_run_front": "front",
+    "export_adapter": "adapter_export",
     "export_mergekit": "mergekit_export",
     "export_point": "export",
+    "export_weights": "weights_export",
+    "finetune_run": "finetune",
     "fit_optimizer": "fit_adam",
     "fit_run": "fit",
     "front_of": "choose",
@@ -94,6 +116,7 @@ _HOMES = {
     "preview_models": "previews",
     "report_run": "report",
     "run": "pipeline",
+    "run_ledger": "ledger",
     "score_sampled": "sampled",
     "verify_run": "verify",
 }

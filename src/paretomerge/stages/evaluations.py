@@ -22,7 +22,7 @@ import numpy as np
 from paretomerge.distributed import Outcome, Workers
 from paretomerge.errors import EvaluationError, InputError, MissingExtraError, ParetomergeError
 from paretomerge.evaluation import Metrics, Part
-from paretomerge.runs import Claims, Journal, recall_prefix, recall_tasks, remember_tasks
+from paretomerge.runs import Claims, EnergyMeter, Journal, recall_prefix, recall_tasks, remember_tasks
 from paretomerge.types import Ledger
 
 Progress = Callable[[str], None]
@@ -131,6 +131,7 @@ class Evaluations:
         self._succeeded = False
         self._owed = 0.0
         self._charged_at = time.perf_counter()
+        self._meter = EnergyMeter()
 
     def __enter__(self) -> Evaluations:
         """For `with`."""
@@ -145,6 +146,7 @@ class Evaluations:
         try:
             self._workers.close()
         finally:
+            self._meter.close()
             self._claims.close()
 
     @property
@@ -178,6 +180,7 @@ class Evaluations:
         """The next request that is answered, in any order; `None` when all are."""
         if not self._running:
             self._charged_at = time.perf_counter()
+            self._meter.restart()
         while not self._ready:
             self._start_all()
             if self._ready:
@@ -261,7 +264,7 @@ class Evaluations:
         whole = int(self._owed + 1e-9)
         self._owed -= whole
         about = {"stage": self._stage, "point": request.point.tolist(), **request.about}
-        charge = (self._stage, Ledger(evaluations=whole, seconds=seconds))
+        charge = (self._stage, self._meter.charged(Ledger(evaluations=whole, seconds=seconds)))
         remember_tasks(self._journal, request.key, outcome.result, about, parts, charge)
         self._outcomes.append(True)
         self._succeeded = True
@@ -271,7 +274,8 @@ class Evaluations:
     def _fail(self, request: Request, error: ParetomergeError, seconds: float) -> None:
         # What is wrong with the input is as wrong the next time.
         counts = self._retries + 1 if isinstance(error, InputError) else 1
-        attempts = self._journal.fail(request.key, self._stage, str(error), Ledger(seconds=seconds), counts)
+        cost = self._meter.charged(Ledger(seconds=seconds))
+        attempts = self._journal.fail(request.key, self._stage, str(error), cost, counts)
         if attempts <= self._retries:
             self._progress(f"evaluation failed, once more: {error}")
             self._asked += 1

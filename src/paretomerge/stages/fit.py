@@ -31,7 +31,7 @@ from paretomerge.merging import (
 )
 from paretomerge.posteriors import choose_by_evidence
 from paretomerge.recipes import method
-from paretomerge.runs import Journal, evaluation_key
+from paretomerge.runs import EnergyMeter, Journal, evaluation_key
 from paretomerge.stages.fit_files import load_curvatures, save_curvatures
 from paretomerge.stages.fit_given import FitGiven, given_curvatures
 from paretomerge.stages.previews import PreviewMethod, choose_strength, coordinates_loss, merge_each
@@ -180,12 +180,14 @@ def _measure(study: Study, journal: Journal, key: str, preview: PreviewMethod, p
     base, finetunes = _in_memory(study)
     unfinished = UnfinishedFit(study.folder.unfinished, key)
     seed, split = study.recipe.seed, preview.split
-    curvatures = fit_curvatures(problem, base, finetunes, preview.fit, split, seed, progress, store=unfinished)
+    with EnergyMeter() as meter:
+        curvatures = fit_curvatures(problem, base, finetunes, preview.fit, split, seed, progress, store=unfinished)
+        cost = meter.charged(curvatures.ledger)
     # While files of another fit are being replaced, no fact may vouch for them.
     journal.note("curvature", None)
     save_curvatures(study, curvatures)
     facts = {task: [loss.offset, loss.examples] for task, loss in curvatures.losses.items()}
-    journal.charge("fit", curvatures.ledger)
+    journal.charge("fit", cost)
     journal.note("curvature", {"key": key, "losses": facts})
     unfinished.discard()
     return curvatures
@@ -210,11 +212,13 @@ def _damping(
         return float(fact["value"])
     problem = study.require_problem(f"choosing the damping by {how}")
     started = time.perf_counter()
-    if how == "evidence":
-        counts = (len(targets) for task in study.tasks for _, targets in problem.batches(task, preview.split))
-        damping, evaluations = choose_by_evidence(curvatures.bare, sum(counts), preview.strengths), 0
-    else:
-        damping, evaluations = choose_strength(problem, study.base, study.finetunes, preview, curvatures, progress)
-    journal.charge("damping", Ledger(evaluations=evaluations, seconds=time.perf_counter() - started))
+    with EnergyMeter() as meter:
+        if how == "evidence":
+            counts = (len(targets) for task in study.tasks for _, targets in problem.batches(task, preview.split))
+            damping, evaluations = choose_by_evidence(curvatures.bare, sum(counts), preview.strengths), 0
+        else:
+            damping, evaluations = choose_strength(problem, study.base, study.finetunes, preview, curvatures, progress)
+        cost = meter.charged(Ledger(evaluations=evaluations, seconds=time.perf_counter() - started))
+    journal.charge("damping", cost)
     journal.note("damping", {"key": choice_key, "value": damping, "candidates": list(preview.strengths)})
     return damping

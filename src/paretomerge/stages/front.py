@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from paretomerge.diagnoses import Diagnosis
 from paretomerge.errors import RecipeError, nearest
 from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem, Informed
 from paretomerge.fronts.search import thinned
@@ -15,6 +16,7 @@ from paretomerge.fronts.uncertainty import FrontUncertainty, front_uncertainty
 from paretomerge.recipes import digest_recipe, method
 from paretomerge.stages.asynchronous import search_asynchronously
 from paretomerge.stages.fit import Fitted, fit_run
+from paretomerge.stages.free_diagnoses import free_diagnoses, keep_diagnoses
 from paretomerge.stages.landscape import landscape_of
 from paretomerge.stages.measure import MergedScorer
 from paretomerge.stages.racing import FRACTIONS
@@ -39,6 +41,7 @@ class EstimatedFront:
         stopped: why no more was evaluated.
         gain: the expected relative gain in hypervolume of another batch; NaN where it is not known.
         failures: points that could not be scored, and why.
+        diagnoses: signs that previews will fail, at no evaluation; gravest first.
     """
 
     front: Front
@@ -48,6 +51,7 @@ class EstimatedFront:
     stopped: str
     gain: float
     failures: tuple[Failed, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -82,11 +86,12 @@ class EstimatedFront:
         return {
             "front": self.front.as_dict(),
             "scores": replace(self.scores, shared=None).as_dict(),
-            "uncertainty": self.uncertainty.as_dict(),
+            "uncertainty": replace(self.uncertainty, samples=None).as_dict(),  # the journal keeps the draws
             "quality": [] if self.surrogate is None else _plain(self.surrogate.fit_quality),
             "stopped": self.stopped,
             "gain": None if np.isnan(self.gain) else self.gain,
             "warnings": list(self.warnings),
+            "diagnoses": [each.as_dict() for each in self.diagnoses],
             "failures": [{"point": f.point.tolist(), "error": str(f.error)} for f in self.failures],
         }
 
@@ -142,6 +147,8 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
             estimate.gain,
             tuple(scorer.failures),
         )
+    found = replace(found, diagnoses=free_diagnoses(fitted, landscape, found.front, found.scores))
+    keep_diagnoses(study, found.diagnoses)
     _remember(study, found, estimate.details, budget)
     return found
 

@@ -117,7 +117,7 @@ class MergedScorer:
 
     def complete(self, scores: Scores) -> Scores:
         """The same scores with the errors that they share, also with those of other batches."""
-        evaluations = self._evaluations_of(scores)
+        evaluations = self.evaluations_of(scores)
         if evaluations is None:
             return scores
         return replace(scores, shared=nested_covariance(evaluations, scores.objectives))
@@ -128,7 +128,7 @@ class MergedScorer:
         The paired bootstrap; normal draws with the same covariance where models were scored on different numbers of
         examples. `None` where nothing is known of single examples.
         """
-        known = self._evaluations_of(scores)
+        known = self.evaluations_of(scores)
         if known is None:
             return None
         sizes = [{len(e.examples[objective.name]) for e in known} for objective in scores.objectives]
@@ -139,7 +139,7 @@ class MergedScorer:
         columns = [rng.multivariate_normal(np.zeros(len(known)), part, draws, method="eigh") for part in shared]
         return np.stack(columns, axis=-1)
 
-    def _evaluations_of(self, scores: Scores) -> list[Evaluation] | None:
+    def evaluations_of(self, scores: Scores) -> list[Evaluation] | None:
         """With their per-example scores; `None` where these are not known, or are no examples but aggregates."""
         found = [self._found.get(row.tobytes()) for row in scores.weights]
         known = [evaluation for evaluation in found if evaluation is not None]

@@ -26,6 +26,7 @@ from paretomerge.checkpoints import (
     open_checkpoint,
 )
 from paretomerge.errors import CheckpointError, InputError
+from paretomerge.exports.loading import config_with_dtype
 from paretomerge.merging import Inputs, MergeRule, collect_inputs
 from paretomerge.posteriors import Posterior
 from paretomerge.stages.posterior_inputs import open_posteriors, require_agreement, require_posteriors
@@ -227,13 +228,5 @@ def _with_dtype_texts(side_files: Sequence[Path], texts: Mapping[str, str], dtyp
             config = json.loads(found["config.json"])
         except ValueError as error:
             raise CheckpointError(f"config.json cannot be read as JSON: {error}. Repair it or copy it again") from error
-        found["config.json"] = json.dumps(_with_dtype(config, dtype), indent=2) + "\n"
+        found["config.json"] = json.dumps(config_with_dtype(config, dtype), indent=2) + "\n"
     return found
-
-
-def _with_dtype(config: Any, dtype: str) -> Any:
-    """The same configuration with another dtype, also in its parts (`text_config`, `vision_config`)."""
-    if not isinstance(config, dict):
-        return config
-    named = ("dtype", "torch_dtype")
-    return {key: dtype if key in named else _with_dtype(value, dtype) for key, value in config.items()}

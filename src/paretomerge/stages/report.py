@@ -2,30 +2,125 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from paretomerge.errors import MissingExtraError
 from paretomerge.recipes import digest_recipe
-from paretomerge.reports import ReportData, ReportPaths
+from paretomerge.reports import Intervals, ReportData, ReportPaths, Verified, draw_front
 from paretomerge.reports import report as write_report
-from paretomerge.stages.choose import chosen_id, front_of
+from paretomerge.stages.choose import chosen_id, front_of, uncertainty_of
+from paretomerge.stages.free_diagnoses import stored_diagnoses
+from paretomerge.stages.ledger import run_ledger
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
-from paretomerge.types import Scores
+from paretomerge.types import Front, FrontPoint, Scores
+
+PICTURE = "front.png"
 
 
 def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
     """Write `front.png` and `report.html` into the run folder; estimates the front first if there is none."""
+    return write_report(report_data(study, progress), study.folder.path)
+
+
+def draw_run(study: Study, progress: Progress = silent) -> Path | None:
+    """Draw the run's front as it is now, with the chosen point, into the run folder; `None` where it cannot be drawn.
+
+    That is so without matplotlib, and for a front of one objective.
+    """
+    data = report_data(study, progress)
+    if len(data.objectives) < 2:
+        return None
+    try:
+        return draw_front(data, study.folder.path / PICTURE)
+    except MissingExtraError:
+        return None
+
+
+def report_data(study: Study, progress: Progress = silent) -> ReportData:
+    """What the report shows: the journal's facts, as far as they belong to the present recipe."""
     front = front_of(study, progress)
-    with study.folder.open_journal() as journal:
-        parts = [front.scores, Scores.from_dict(journal.fact("scores"))]
-        verification = journal.fact("verification")
-        if verification and verification.get("recipe") == digest_recipe(study.recipe):
-            parts += [Scores.from_dict(verification["previews"]), Scores.from_dict(verification["truths"])]
-        damping, surrogate, search = (journal.fact(name) for name in ("damping", "surrogate", "search"))
-        ledger = {stage: asdict(cost) for stage, cost in journal.ledger().items()}
+    facts = _facts(study)
     names = [objective.name for objective in front.objectives]
-    scores = Scores.concatenate([_columns(part, names) for part in parts if len(part)])
-    recipe, chosen = study.recipe, chosen_id(study)
+    parts = [front.scores, Scores.from_dict(facts["scores"])]
+    verified, joint, spread = None, None, None
+    if facts["verification"]:
+        verified = _verified(facts["verification"])
+        parts += [verified.previews, verified.truths]
+    if facts["joint_front"]:
+        joint = Front.from_dict(facts["joint_front"])
+        spread = uncertainty_of(study, joint, of="joint")
+    ledger = run_ledger(study)
+    diagnoses = stored_diagnoses(study)
+    return ReportData(
+        title=f"Pareto front of {', '.join(study.tasks)}",
+        objectives=front.objectives,
+        scores=Scores.concatenate([_columns(part, names) for part in parts if len(part)]),
+        front=front,
+        choice=_choice(study, front, joint),
+        ledger=ledger.rows(),
+        warnings=_warnings(facts, len([each for each in diagnoses if each.severity == "warning"])),
+        notes=_notes(study, facts),
+        run=str(study.folder.path),
+        choice_rule=facts["choice"].get("rule", ""),
+        uncertainty=uncertainty_of(study, front),
+        joint_front=joint,
+        joint_uncertainty=spread,
+        verification=verified,
+        diagnoses=diagnoses,
+        ledger_notes=(ledger.summary, *ledger.assumptions),
+    )
+
+
+def _facts(study: Study) -> dict[str, Any]:
+    """What the journal has noted; nothing for decisions that were made under another recipe."""
+    with study.folder.open_journal() as journal:
+        found = {name: journal.fact(name) or {} for name in ("scores", "damping", "surrogate", "search")}
+        for name in ("choice", "verification", "joint_front"):
+            fact = journal.fact(name) or {}
+            found[name] = fact if fact.get("recipe") == digest_recipe(study.recipe) else {}
+    return found
+
+
+def _choice(study: Study, front: Front, joint: Front | None) -> FrontPoint | None:
+    """The chosen point, with its merged scores where it is on the front of merged models."""
+    chosen = chosen_id(study)
+    if chosen is not None:
+        return front[chosen]
+    chosen = None if joint is None else chosen_id(study, of="joint")
+    return None if chosen is None or joint is None else joint[chosen]
+
+
+def _verified(fact: Mapping[str, Any]) -> Verified:
+    """The verification as it was stored; runs of older versions know the two scores only."""
+    previews, truths = Scores.from_dict(fact["previews"]), Scores.from_dict(fact["truths"])
+    coverage = fact.get("coverage")
+    if coverage is None:
+        return Verified(previews, truths)
+    predicted = np.array(fact["recalibration"]["predicted"])
+    before, after = (
+        Intervals(mean, *(np.array(coverage[when][name]) for name in ("lower", "upper", "inside")))
+        for when, mean in (("before", previews.values), ("after", predicted))
+    )
+    survivors = fact["survivors"]["points"]
+    return Verified(previews, truths, before, after, coverage["level"], survivors, fact["sentences"])
+
+
+def _warnings(facts: Mapping[str, Any], diagnosed: int) -> tuple[str, ...]:
+    warnings = list(facts["surrogate"].get("warnings", ()))
+    if diagnosed:
+        warnings.append(
+            f"{diagnosed} {'diagnosis warns' if diagnosed == 1 else 'diagnoses warn'}: see Diagnoses below."
+        )
+    return tuple(warnings)
+
+
+def _notes(study: Study, facts: Mapping[str, Any]) -> dict[str, str]:
+    recipe, search = study.recipe, facts["search"]
     notes = {
         "posterior": f"{recipe.posterior.family} {recipe.posterior.settings}",
         "rule": recipe.rule.name,
@@ -33,22 +128,12 @@ def report_run(study: Study, progress: Progress = silent) -> ReportPaths:
     }
     if search:
         notes["search"] = f"{recipe.front.method} over {recipe.front.domain}: {search['stopped']}"
-    if damping:
-        notes["damping"] = f"{damping['value']:g}, chosen on validation"
-    data = ReportData(
-        title=f"Pareto front of {', '.join(study.tasks)}",
-        objectives=front.objectives,
-        scores=scores,
-        front=front,
-        choice=None if chosen is None else front[chosen],
-        ledger=ledger,
-        warnings=surrogate["warnings"] if surrogate else (),
-        notes=notes,
-    )
-    return write_report(data, study.folder.path)
+    if facts["damping"]:
+        notes["damping"] = f"{facts['damping']['value']:g}, chosen on validation"
+    return notes
 
 
-def _columns(scores: Scores, names: list[str]) -> Scores:
+def _columns(scores: Scores, names: Sequence[str]) -> Scores:
     """The scores of the named objectives."""
     order = [[objective.name for objective in scores.objectives].index(name) for name in names]
     objectives = tuple(scores.objectives[i] for i in order)

@@ -14,10 +14,11 @@ import torch
 
 from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint
 from paretomerge.checkpoints.atomic import write_text
-from paretomerge.errors import ParetomergeError, RecipeError
+from paretomerge.errors import RecipeError
 from paretomerge.evaluation import Evaluator, SupervisedEvaluator, supervised_objectives
 from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_function, load_recipe, read_source
 from paretomerge.runs import RunFolder
+from paretomerge.stages.problems import load_problem, problem_source
 from paretomerge.types import Objective, Problem, Split
 
 
@@ -60,7 +61,8 @@ class Study:
         """The problem, or `RecipeError`."""
         if self.problem is None:
             raise RecipeError(
-                f"{what} needs model and data: name a function that returns a Problem as `problem:` in the recipe"
+                f"{what} needs model and data: give `problem:` in the recipe, sequence_classification, causal_lm, or a "
+                "function that returns a Problem"
             )
         return self.problem
 
@@ -75,14 +77,21 @@ class Study:
         if self.recipe.evaluator:
             source = self.recipe.evaluator.encode() + read_source(self.recipe.evaluator)
             return hashlib.sha256(source).hexdigest()
-        return self.problem_digest(split)
+        problem, digest = self.require_problem("evaluation"), self.problem_digest(split)
+        # Accuracies of tokens came later: what was stored without them is measured again.
+        if problem.likelihood in ("tokens", "causal") and problem.loss_fn is None:
+            return hashlib.sha256(f"{digest}|token accuracy".encode()).hexdigest()
+        return digest
 
     def problem_digest(self, split: Split) -> str:
-        """What curvature, losses and trainings depend on: the problem's source and the examples of a split."""
+        """What curvature, losses and trainings depend on: the problem's source and the examples of a split.
+
+        The source of a problem made from files is the model's configuration.
+        """
         problem = self.require_problem("this")
         if split not in self._problem_digests:
             digest = hashlib.sha256(f"{problem.likelihood}|{self.recipe.problem}|".encode())
-            digest.update(read_source(self.recipe.problem) if self.recipe.problem else b"")
+            digest.update(problem_source(self.recipe, self.base))
             digest.update(_digest_examples(problem, split).encode())
             self._problem_digests[split] = digest.hexdigest()
         return self._problem_digests[split]
@@ -96,23 +105,34 @@ class Study:
         return align(self.base, self.finetunes, max_distance=self.recipe.max_distance)
 
 
-def open_study(recipe_or_run: str | os.PathLike[str] | Recipe, out: str | os.PathLike[str] | None = None) -> Study:
+def open_study(
+    recipe_or_run: str | os.PathLike[str] | Recipe,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    missing_finetunes: bool = False,
+) -> Study:
     """Open a recipe (a new run, or one to resume) or a run folder.
 
     Args:
         recipe_or_run: a recipe file, a `Recipe`, or the folder of a run.
         out: the run folder; by default the recipe's name with `-run`, beside it.
+        missing_finetunes: leave out tasks whose checkpoints do not exist yet, instead of raising.
 
     Raises:
         RecipeError: a recipe that does not parse, a run folder that belongs to another recipe, or a problem function
             that raises or returns something else.
+        DataError: files of examples that cannot be used.
         CheckpointError: a checkpoint that cannot be opened.
         StorageError: the disk refused.
     """
     recipe, folder = _locate(recipe_or_run, out)
-    problem = _load_problem(recipe)
     base = open_checkpoint(recipe.base)
-    finetunes = {task: open_checkpoint(section.checkpoint, base) for task, section in recipe.tasks.items()}
+    problem = load_problem(recipe, base)
+    finetunes = {
+        task: open_checkpoint(section.checkpoint, base)
+        for task, section in recipe.tasks.items()
+        if not missing_finetunes or section.checkpoint.startswith("hub:") or Path(section.checkpoint).exists()
+    }
     _claim(folder, recipe)
     return Study(recipe, folder, base, finetunes, problem)
 
@@ -151,27 +171,6 @@ def _may_replace(folder: RunFolder, held: Recipe) -> bool:
         return False
     with folder.open_journal() as journal:
         return not (journal.count() or journal.ledger())
-
-
-def _load_problem(recipe: Recipe) -> Problem | None:
-    if recipe.problem is None:
-        return None
-    function = load_function(recipe.problem)
-    data = {task: section.data for task, section in recipe.tasks.items() if section.data is not None}
-    try:
-        problem = function(data) if data else function()
-    except ParetomergeError:
-        raise
-    except Exception as error:
-        raise RecipeError(f"{recipe.problem} raised {type(error).__name__} when it was called: {error}") from error
-    if not isinstance(problem, Problem):
-        raise RecipeError(f"{recipe.problem} returned {type(problem).__name__}, not a paretomerge Problem")
-    missing = [task for task in recipe.tasks if task not in problem.tasks]
-    if missing:
-        raise RecipeError(
-            f"{recipe.problem} knows the tasks {', '.join(problem.tasks)}, but not {missing[0]!r} of the recipe"
-        )
-    return Problem(tuple(recipe.tasks), problem.build, problem.data, problem.likelihood)
 
 
 def _digest_examples(problem: Problem, split: Split) -> str:

@@ -49,6 +49,34 @@ def softplus_link(low: float = 0.0) -> Link:
     return Link("softplus", lambda eta: low + np.logaddexp(0.0, eta), expit, inverse)
 
 
+def exponential_link(low: float = 0.0) -> Link:
+    """`y = low + e^η`: differences of η are ratios of what lies above `low`."""
+    return Link(
+        "exponential",
+        lambda eta: low + np.exp(np.minimum(eta, 700.0)),
+        lambda eta: np.exp(np.minimum(eta, 700.0)),
+        lambda y: np.log(np.maximum(y - low, 1e-6)),
+    )
+
+
+def arcsine_link(low: float = 0.0, high: float = 1.0) -> Link:
+    """`y = low + (high - low) sin²(η/2)`: shares have nearly the same error in η everywhere, and 0 and 1 are finite."""
+    width = high - low
+
+    def within(eta: np.ndarray) -> np.ndarray:
+        return np.clip(eta, 0.0, np.pi)
+
+    def inverse(y: np.ndarray) -> np.ndarray:
+        return 2 * np.arcsin(np.sqrt(np.clip((y - low) / width, 0.0, 1.0)))
+
+    return Link(
+        "arcsine",
+        lambda eta: low + width * np.sin(within(eta) / 2) ** 2,
+        lambda eta: width * np.sin(within(eta)) / 2,
+        inverse,
+    )
+
+
 def link_of(objective: Objective) -> Link:
     """The link that respects an objective's bounds: sigmoid, softplus, or identity."""
     low, high = objective.bounds

@@ -31,7 +31,7 @@ def distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares, 0.0))
 
 
-def correlation(distance: np.ndarray, length: float) -> np.ndarray:
+def correlation(distance: np.ndarray, length: float | np.ndarray) -> np.ndarray:
     """Matérn 5/2 of distances of any shape."""
     scaled = (_ROOT5 / length) * distance
     return (1 + scaled + scaled**2 / 3) * np.exp(-scaled)

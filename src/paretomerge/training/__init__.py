@@ -4,7 +4,9 @@ from paretomerge.training.examples import ExamplePool
 from paretomerge.training.ivon import Ivon
 from paretomerge.training.ivon_in_trainer import ivon_trainer
 from paretomerge.training.ivon_settings import IvonSettings
-from paretomerge.training.loop import Finetuned, finetune, weighted_loss
+from paretomerge.training.loop import Finetuned, finetune
+from paretomerge.training.lora_settings import LoraSettings
+from paretomerge.training.losses import weighted_loss
 from paretomerge.training.recipe import TrainingRecipe
 from paretomerge.training.runs import finetune_runs, mixture_of_runs
 
@@ -13,6 +15,7 @@ __all__ = [
     "Finetuned",
     "Ivon",
     "IvonSettings",
+    "LoraSettings",
     "TrainingRecipe",
     "finetune",
     "finetune_runs",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -30,6 +31,20 @@ class ExamplePool:
     def __len__(self) -> int:
         """Number of examples."""
         return len(self._targets)
+
+    @property
+    def examples(self) -> Batch:
+        """All examples, in their order."""
+        return self._inputs, self._targets
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on in the same order."""
+        return {"order": self._order.clone(), "generator": self._generator.get_state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self._order = state["order"]
+        self._generator.set_state(state["generator"])
 
     def draw(self, count: int) -> Batch:
         """The next `count` examples in a random order; a new epoch starts when the old one is used up."""

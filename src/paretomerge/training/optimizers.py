@@ -49,6 +49,8 @@ def posterior_of(optimizer: Optimizer, module: nn.Module, batch_size: int) -> Di
         batch_size: examples of one step.
     """
     if isinstance(optimizer, Ivon):
-        return optimizer.posterior(module.state_dict(keep_vars=True).items())
+        found = optimizer.posterior(module.state_dict(keep_vars=True).items())
+        # The optimizer's state may be on another device than the module by now.
+        return replace(found, precision={name: h.to(found.mean[name].device) for name, h in found.precision.items()})
     found = adam_posterior(optimizer.state_dict(), module, batch_size=batch_size)
     return replace(found, mean={name: tensor.clone() for name, tensor in found.mean.items()})

@@ -153,6 +153,35 @@ def test_it_survives_json(world: World) -> None:
     assert again.hypervolume == found.hypervolume
     np.testing.assert_array_equal(again.parts["surrogate"], found.parts["surrogate"])
     np.testing.assert_array_equal(again.attainment[1].points, found.attainment[1].points)
+    assert again.samples is not None
+    np.testing.assert_array_equal(again.samples, found.samples)
+    assert again.samples.dtype == np.float32
+
+
+def test_the_joint_draws_are_kept_and_their_differences_are_sharper_than_the_points(world: World) -> None:
+    front = _front(world, (A, B))
+    found = front_uncertainty(world.surrogate, front, seed=3, draws=60)
+    alone = score_uncertainty(world.surrogate, front.weights, objectives=(A, B), seed=3, draws=60)
+    np.testing.assert_array_equal(found.samples, alone.draws.astype(np.float32))
+    assert found.samples is not None
+    differences = found.samples[:, 1:] - found.samples[:, :-1]
+    apart = np.sqrt(found.samples.var(axis=0)[1:] + found.samples.var(axis=0)[:-1])
+    assert np.median(differences.std(axis=0) / apart) < 1
+
+
+def test_draws_cover_the_constrained_objectives_only_where_they_are_traded_off(world: World) -> None:
+    front = _front(world, (A, B))
+    found = front_uncertainty(world.surrogate, front, constraints=[Constraint("cost", 100.0)], draws=60)
+    assert found.samples is not None
+    assert found.samples.shape == (60, len(front), 2)
+
+
+def test_what_older_versions_stored_has_no_draws(world: World) -> None:
+    stored = front_uncertainty(world.surrogate, _front(world, (A, B)), draws=40).as_dict()
+    del stored["samples"]
+    again = FrontUncertainty.from_dict(stored)
+    assert again.samples is None
+    assert again.as_dict()["samples"] is None
 
 
 def test_objectives_the_surrogate_does_not_know_are_refused(world: World) -> None:

@@ -96,7 +96,15 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         CheckpointError: not such a file, not LoRA, or with an option that cannot be applied exactly.
         StorageError: the disk refused to read.
     """
-    found = _read(folder)
+    return parse_adapter_config(folder, _read(folder))
+
+
+def parse_adapter_config(folder: Path, found: Mapping[str, Any]) -> AdapterConfig:
+    """The same from its content; `folder` is for messages.
+
+    Raises:
+        CheckpointError: as `read_adapter_config`.
+    """
     _require_supported(folder, found)
     try:
         ranks = {str(key): int(value) for key, value in (found.get("rank_pattern") or {}).items()}

@@ -56,9 +56,7 @@ def sort_names(path: Path, names: Iterable[str]) -> AdapterNames:
     found = AdapterNames()
     adapters: set[str] = set()
     for name in names:
-        bare = name.removeprefix(PEFT_PREFIX)
-        for word in WRAPPER_WORDS:
-            bare = bare.replace(word, "")
+        bare = bare_name(name)
         matched = _PART.match(bare)
         if matched is None:
             found.whole[bare.replace(".base_layer.", ".")] = name
@@ -74,6 +72,24 @@ def sort_names(path: Path, names: Iterable[str]) -> AdapterNames:
         )
     _require_pairs(path, found)
     return found
+
+
+def bare_name(held: str) -> str:
+    """A name in an adapter's file without what peft and wrappers of modules add to it."""
+    bare = held.removeprefix(PEFT_PREFIX)
+    for word in WRAPPER_WORDS:
+        bare = bare.replace(word, "")
+    return bare
+
+
+def module_of(held: str) -> str:
+    """The module that a matrix of an adapter's file belongs to.
+
+    >>> module_of("base_model.model.encoder.query.lora_A.weight")
+    'encoder.query'
+    """
+    matched = _PART.match(bare_name(held))
+    return (matched["module"] or "") if matched else ""
 
 
 def _add(found: AdapterNames, module: str, part: str, name: str) -> None:

@@ -53,6 +53,7 @@ class CheckpointWriter:
         metadata: text to text, stored in the header of each weight file.
         max_shard_bytes: largest size of one weight file.
         overwrite: replace a checkpoint of that name; without it a folder with files is refused.
+        weights_file: write one file of this name, instead of `model.safetensors` whole or in shards.
 
     Raises:
         CheckpointError: the target is not empty, or specs and side files do not fit each other.
@@ -69,12 +70,18 @@ class CheckpointWriter:
         metadata: Mapping[str, str] | None = None,
         max_shard_bytes: int = 5_000_000_000,
         overwrite: bool = False,
+        weights_file: str | None = None,
     ) -> None:
         """Plan and check; nothing is written before the `with` block is entered."""
         self.target = Path(directory).expanduser().absolute()
         self._overwrite = overwrite
-        self._replaced = _require_free_target(self.target, overwrite)
-        self._shards = plan_shards(specs, {"format": "pt", **_as_text(metadata)}, max_shard_bytes)
+        self._replaced = require_free_target(self.target, overwrite)
+        about = {"format": "pt", **_as_text(metadata)}
+        if weights_file is None:
+            self._shards = plan_shards(specs, about, max_shard_bytes)
+        else:
+            require_writable(specs)
+            self._shards = (plan_file(weights_file, specs, about),)
         self._texts = dict(texts or {})
         if len(self._shards) > 1:
             self._texts[INDEX] = json.dumps(index_of(self._shards, specs), indent=2) + "\n"
@@ -90,7 +97,7 @@ class CheckpointWriter:
             with storage_errors(self.target):
                 self._made = make_folders(self.target.parent)
                 remove_abandoned(self.target)
-                self._replaced = _require_free_target(self.target, self._overwrite)  # it may have been put back
+                self._replaced = require_free_target(self.target, self._overwrite)  # it may have been put back
                 self.require_space(self.nbytes)
                 self._temporary.mkdir()
         except BaseException:
@@ -196,8 +203,12 @@ class CheckpointWriter:
         return self.target
 
 
-def _require_free_target(target: Path, overwrite: bool) -> bool:
-    """Whether there is a checkpoint to replace; raises if the name is taken by something else."""
+def require_free_target(target: Path, overwrite: bool) -> bool:
+    """Whether there is a checkpoint to replace.
+
+    Raises:
+        CheckpointError: the name is taken by something else, or by a checkpoint that is not to be overwritten.
+    """
     with storage_errors(target):
         if not (target.exists() or target.is_symlink()):
             return False

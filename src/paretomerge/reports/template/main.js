@@ -2,6 +2,8 @@
 const report = JSON.parse(document.getElementById("data").textContent);
 const { points, objectives, tasks } = report;
 report.onFront = new Set(report.front);
+report.picked = null;
+report.out = new Set();
 report.decimals = objectives.map((_, j) =>
   decimalsFor(points.values.map((row) => row[j]), points.stderr.map((row) => report.interval * row[j])));
 report.weightDecimals = Math.min(3, Math.max(2, decimalsFor(points.weights.flat(), [])));
@@ -88,6 +90,7 @@ function draw() {
     card([picker("map of", choices, "mapped")], ternary(report, visible, axisOf(state.mapped)), false);
   }
   for (const line of document.querySelectorAll("#points tbody tr")) line.hidden = state.hidden.has(line.dataset.origin);
+  showPicked();
 }
 
 function originBox({ key, label, meaning }) {
@@ -113,6 +116,19 @@ function drawControls() {
   }
 }
 
+// The point that the chooser has found, and those that do not keep its limits, in every chart.
+function markPicked(row, out) {
+  for (const known of [report.picked, ...report.out]) for (const node of drawn.get(known) || []) node.classList.remove("picked", "out");
+  report.picked = row;
+  report.out = new Set(out);
+  showPicked();
+}
+
+function showPicked() {
+  for (const node of drawn.get(report.picked) || []) node.classList.add("picked");
+  for (const row of report.out) for (const node of drawn.get(row) || []) node.classList.add("out");
+}
+
 const onSimplex = (w) => w.every((v) => v >= -1e-9) && Math.abs(w.reduce((a, b) => a + b, 0) - 1) < 1e-6;
 // Scaling coefficients, a few of which happen to sum to one, are no task weights.
 report.mappable = points.weights.filter(onSimplex).length >= points.weights.length / 2;
@@ -131,5 +147,7 @@ if (points.origin.length) {
   charts.append(html("p", { class: "empty" }, "No model has been scored yet."));
   document.getElementById("all-points").hidden = true;
 }
+if (report.chooser) drawChooser(report, markPicked);
+drawVerified(report);
 for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
 document.documentElement.dataset.ready = "yes";

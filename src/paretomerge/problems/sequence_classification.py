@@ -1,0 +1,135 @@
+"""`Problem`s of a Hugging Face classifier: one class per text, all tasks with the same head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+from paretomerge.errors import DataError
+from paretomerge.problems.batches import Encoded, make_batches
+from paretomerge.problems.labels import first_places, label_numbers
+from paretomerge.problems.models import BuildModel, read_model
+from paretomerge.problems.splits import Source, Splitting, read_splits
+from paretomerge.problems.tables import Table
+from paretomerge.problems.tokens import Tokens
+from paretomerge.types import Batch, Problem, Split
+
+
+def sequence_classification_problem(
+    model: str | PathLike[str],
+    data: Mapping[str, Source],
+    *,
+    text: str = "text",
+    text_pair: str | None = None,
+    label: str = "label",
+    labels: Sequence[str | int] | None = None,
+    max_length: int = 128,
+    batch_size: int = 32,
+    examples: int | None = None,
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    split_seed: int = 0,
+) -> Problem:
+    """A problem of classifying texts, from a model's folder and rows of examples.
+
+    Labels are the head's own names (`label2id` in the model's configuration), class indices, or, where the head has
+    no names, the labels of all tasks in sorted order. Rows and labels are read and checked now, texts are tokenized
+    when a split is first used.
+
+    Args:
+        model: the folder of the base, with `config.json` and tokenizer. Its weights are not read.
+        data: task → a folder with `training`, `validation` and `test`, each `.jsonl` or `.csv`; one file that is
+            shared out; rows (mappings of columns to values) in memory; or split → file or rows.
+        text: the column of the text.
+        text_pair: the column of a second text, for pairs.
+        label: the column of the label.
+        labels: names of the outputs in their order, where the configuration has none or others.
+        max_length: tokens of a text at most; longer ones are cut, with a warning.
+        batch_size: texts per batch of curvature and evaluation.
+        examples: of every task and split at most, a random sample; all when `None`.
+        shares: of training, validation and test where a task comes as one file. Texts that occur twice stay together.
+        split_seed: of the shares and of the order of examples.
+
+    Raises:
+        DataError: missing columns, broken files, labels that are not the head's, texts that are none.
+        CheckpointError: no such model, or one without a classifier's head.
+        MissingExtraError: transformers is not installed (when the problem is first used).
+    """
+    require_sizes(max_length=max_length, batch_size=batch_size)
+    folder = read_model(model)
+    folder.require("SequenceClassification")
+    how = Splitting(tuple(shares), split_seed, examples)  # type: ignore[arg-type]
+    tables = {task: read_splits(task, source, text, "text", how) for task, source in data.items()}
+    every = [table for splits in tables.values() for table in splits.values()]
+    numbers = label_numbers(first_places(every, label), folder.head, labels)
+    for table in every:
+        table.texts(text, "text")
+        if text_pair is not None:
+            table.texts(text_pair, "text_pair")
+    columns = _Columns(text, text_pair, label)
+    texts = _LabelledTexts(tables, columns, numbers, Tokens(folder, max_length), batch_size)
+    return Problem(tuple(data), BuildModel(folder.path.absolute(), "SequenceClassification"), texts)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    text: str
+    text_pair: str | None
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class _LabelledTexts:
+    """`(task, split) → batches`, made once each."""
+
+    tables: Mapping[str, Mapping[Split, Table]]
+    columns: _Columns
+    numbers: Mapping[Any, int]
+    tokens: Tokens
+    batch_size: int
+    made: dict[tuple[str, Split], list[Batch]] = field(default_factory=dict, repr=False)
+
+    def __call__(self, task: str, split: Split) -> list[Batch]:
+        if (task, split) not in self.made:
+            self.made[task, split] = self._make(split_of(self.tables, task, split), split)
+        return self.made[task, split]
+
+    def _make(self, table: Table, split: Split) -> list[Batch]:
+        names, source = self.columns, f"{table.source} ({split})"
+        pairs = table.texts(names.text_pair, "text_pair") if names.text_pair is not None else None
+        rows, segments = self.tokens.whole(table.texts(names.text, "text"), pairs, source)
+        for number, row in enumerate(rows):
+            if not row:
+                raise DataError(
+                    f"{table.place(number)}: the tokenizer makes no token of {names.text!r}: remove the row"
+                )
+        targets = [self.numbers[value] for value in table.column(names.label, "label")]
+        encoded = Encoded(rows, targets, segments)
+        return make_batches(encoded, self.batch_size, self.tokens.model.padding, by_length=split != "training")
+
+
+def split_of(tables: Mapping[str, Mapping[Split, Table]], task: str, split: Split) -> Table:
+    """The examples of a task and split.
+
+    Raises:
+        DataError: the task's data have no such split.
+    """
+    if split not in tables[task]:
+        raise DataError(
+            f"task {task!r} has no {split} examples: its data have {' and '.join(tables[task])} only; add a file "
+            f"{split}.jsonl or {split}.csv, or give one file that is shared out"
+        )
+    return tables[task][split]
+
+
+def require_sizes(max_length: int, batch_size: int) -> None:
+    """Refuse sizes that leave nothing.
+
+    Raises:
+        DataError: with the name of the setting.
+    """
+    if max_length < 2:
+        raise DataError(f"max_length: must be at least 2 tokens, got {max_length}")
+    if batch_size < 1:
+        raise DataError(f"batch_size: must be at least 1, got {batch_size}")

@@ -1,0 +1,168 @@
+"""Diagnoses that cost no evaluation: from the posteriors, and from what the run has scored already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from paretomerge.diagnoses import (
+    Diagnosis,
+    constant_guess,
+    far_from_finetunes,
+    gravest_first,
+    posterior_distance,
+    predictions_disagree,
+    tasks_conflict,
+    transfers_of,
+    underpowered,
+)
+from paretomerge.errors import PosteriorError
+from paretomerge.fronts.search import thinned
+from paretomerge.posteriors import PredictedLoss
+from paretomerge.recipes import digest_recipe
+from paretomerge.stages.fit import Fitted
+from paretomerge.stages.landscape import Landscape
+from paretomerge.stages.study import Study
+from paretomerge.types import Front, Scores, to_minimised
+
+MOST_MODELS = 12
+"""Merged models that posteriors are asked about, at most: each is made anew, which takes seconds for a large one."""
+_SHOWN_OF_FRONT = 5
+_MEASURED = ("conflict", "barrier")
+"""What rests on measured checkpoints, and not on the front."""
+
+
+def free_diagnoses(
+    fitted: Fitted, landscape: Landscape, front: Front, scores: Scores, stakes: Sequence[float] | None = None
+) -> tuple[Diagnosis, ...]:
+    """What the posteriors and the scores of a run say against its previews, at no evaluation; gravest first.
+
+    Args:
+        fitted: the posteriors.
+        landscape: what is merged.
+        front: the estimated front; its points stand in where nothing was scored.
+        scores: of the merged models that were measured, with the errors they share; may be empty.
+        stakes: `[T]`, nats, what each loss can lose; what was stored, else up to a constant guess, when `None`.
+    """
+    study = fitted.study
+    found = [*underpowered(_traded(scores, front), example_counts(study))]
+    losses = [fitted.curvatures.losses.get(task) for task in study.tasks]
+    if all(losses):
+        known = [loss for loss in losses if loss is not None]
+        at_stake = _stakes(study, known) if stakes is None else stakes
+        found += _seen_by_posteriors(study, known, landscape, front, scores, at_stake)
+        found += tasks_conflict(study.tasks, predicted_transfers(study, known))
+    return gravest_first(found)
+
+
+def stored_diagnoses(study: Study) -> tuple[Diagnosis, ...]:
+    """What earlier commands have diagnosed of the run, under its present recipe; gravest first."""
+    return gravest_first(Diagnosis.from_dict(each) for each in _fact(study).get("diagnoses", ()))
+
+
+def keep_diagnoses(
+    study: Study, found: Sequence[Diagnosis], *, measured: bool = False, stakes: Sequence[float] | None = None
+) -> None:
+    """Remember diagnoses as those of the run, instead of earlier ones.
+
+    What earlier ones rest on measured checkpoints stays where nothing was measured for the new ones.
+
+    Args:
+        study: the run.
+        found: all diagnoses.
+        measured: whether base, finetunes and averages of pairs were measured for them.
+        stakes: `[T]`, nats, what each loss can lose, as it was measured.
+    """
+    before, kept = _fact(study), list(found)
+    if not measured and before.get("measured"):
+        kept = [each for each in kept if each.signature not in _MEASURED]
+        kept += [each for each in stored_diagnoses(study) if each.signature in _MEASURED]
+        measured, stakes = True, before["stakes"]
+    fact = {
+        "recipe": digest_recipe(study.recipe),
+        "measured": measured,
+        "stakes": None if stakes is None else [float(stake) for stake in stakes],
+        "diagnoses": [each.as_dict() for each in gravest_first(kept)],
+    }
+    with study.folder.open_journal() as journal:
+        journal.note("diagnoses", fact)
+
+
+def predicted_transfers(study: Study, losses: Sequence[PredictedLoss]) -> np.ndarray | None:
+    """`[T, T]`, as the posteriors predict them; `None` where they do not speak of finetunes or base."""
+    try:
+        table = np.array([[loss.at(tune) for loss in losses] for tune in study.finetunes.values()])
+        return transfers_of(table, [loss.at(study.base) for loss in losses])
+    except PosteriorError:
+        return None
+
+
+def example_counts(study: Study) -> dict[str, int]:
+    """Task → examples of the split that fronts are measured on; empty where only the evaluator knows."""
+    if study.recipe.evaluator or study.problem is None:
+        return {}
+    split = study.recipe.front.split
+    return {task: sum(len(targets) for _, targets in study.problem.batches(task, split)) for task in study.tasks}
+
+
+def _seen_by_posteriors(
+    study: Study,
+    losses: Sequence[PredictedLoss],
+    landscape: Landscape,
+    front: Front,
+    scores: Scores,
+    stakes: Sequence[float],
+) -> list[Diagnosis]:
+    """Distances and predicted losses of merged models, at the scored points; at points of the front without any."""
+    scored = len(scores) > 0
+    if scored:
+        rows = np.unique(np.linspace(0, len(scores) - 1, MOST_MODELS).round().astype(int))
+        points = scores.weights[rows]
+    else:
+        points = front.weights[thinned(to_minimised(front.values, front.objectives), _SHOWN_OF_FRONT)]
+    predicted, distances = np.empty((len(points), len(losses))), np.empty((len(points), len(losses)))
+    finetunes = list(study.finetunes.values())
+    for row, model in enumerate(landscape.models(points)):
+        whole = {**study.base, **model}
+        for column, (loss, tune) in enumerate(zip(losses, finetunes, strict=True)):
+            try:
+                distance = posterior_distance(loss, tune, whole)
+                predicted[row, column] = loss.at(whole)
+            except PosteriorError:
+                return []  # the rule leaves the subspace that the posteriors speak of
+            distances[row, column] = np.nan if distance is None else distance
+    found: list[Diagnosis] = []
+    if scored:
+        found += predictions_disagree(scores.take(rows), predicted, study.tasks)
+    if np.isfinite(distances).all():
+        found += far_from_finetunes(study.tasks, points, distances, stakes)
+    return found
+
+
+def _stakes(study: Study, losses: Sequence[PredictedLoss]) -> list[float]:
+    """What each loss can lose: as it was measured, else up to a constant guess."""
+    measured = _fact(study).get("stakes")
+    if measured is not None:
+        return [float(stake) for stake in measured]
+    problem = study.require_problem("the stake of a loss")
+    guesses = [
+        constant_guess((targets for _, targets in problem.batches(task, study.recipe.front.split)), problem.likelihood)
+        for task in study.tasks
+    ]
+    at_finetunes = [loss.at(tune) for loss, tune in zip(losses, study.finetunes.values(), strict=True)]
+    return [guess - own for guess, own in zip(guesses, at_finetunes, strict=True)]
+
+
+def _traded(scores: Scores, front: Front) -> Scores:
+    """The columns that the front trades off."""
+    names = [objective.name for objective in scores.objectives]
+    return scores.columns([names.index(objective.name) for objective in front.objectives])
+
+
+def _fact(study: Study) -> dict[str, Any]:
+    """What is stored of the present recipe."""
+    with study.folder.open_journal() as journal:
+        fact = journal.fact("diagnoses")
+    return fact if fact and fact.get("recipe") == digest_recipe(study.recipe) else {}
