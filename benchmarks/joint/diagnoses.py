@@ -159,24 +159,22 @@ def remedied(family: Family) -> dict[str, Any]:
     def error(models: Iterable[Params]) -> float:
         return float(np.abs(scored(test, models, weights, problem.tasks)[0].values - truth).mean())
 
-    flat = fit_curvatures(
-        problem,
-        family.base,
-        family.finetunes,
-        FitDiagonal(examples=200, location="average"),
-        "training",
-        family.setting.seed,
-    ).posteriors(0.1)
+    chosen = [method for method in family.methods if method.name in ("averaging", "default")]
+    fits = {
+        method.name: fit_curvatures(problem, family.base, family.finetunes, method.fit, "training", family.setting.seed)
+        for method in chosen
+    }
+    flexible = fits["default"].posteriors(0.1)
     found = {}
-    for method in (m for m in family.methods if m.name in ("averaging", "default")):
-        fit = fit_curvatures(problem, family.base, family.finetunes, method.fit, "training", family.setting.seed)
+    for method in chosen:
+        fit = fits[method.name]
         preview = PreviewMethod(method.name, method.fit, method.rule, (method.strength,))
         models = [{**family.base, **m} for m in merged_models(family.base, preview, fit, method.strength, weights)]
         pairs = list(zip(models, weights, strict=True))
         steps = replace(family.recipe, steps=JOINT_STEPS)
         found[method.name] = {
             "before": error(models),
-            "newton": error([newton_correct(problem, m, flat, row).params for m, row in pairs]),
+            "newton": error([newton_correct(problem, m, flexible, row).params for m, row in pairs]),
             "joint": error(
                 finetune(
                     problem, m, dict(zip(problem.tasks, row.tolist(), strict=True)), steps, family.setting.first_seed

@@ -78,7 +78,15 @@ if TYPE_CHECKING:
         choose_surrogate,
         fit_surrogate,
     )
-    from paretomerge.training import Ivon, IvonSettings, TrainingRecipe, finetune, finetune_runs, mixture_of_runs
+    from paretomerge.training import (
+        Ivon,
+        IvonSettings,
+        LoraSettings,
+        TrainingRecipe,
+        finetune,
+        finetune_runs,
+        mixture_of_runs,
+    )
     from paretomerge.types import (
         Box,
         Coefficients,
@@ -122,6 +130,7 @@ __all__ = [
     "IvonSettings",
     "Knee",
     "Kronecker",
+    "LoraSettings",
     "LowRank",
     "Map",
     "MinimumRegret",
@@ -214,6 +223,7 @@ _HOMES = {
     "IvonSettings": "training",
     "Knee": "choices",
     "Kronecker": "posteriors",
+    "LoraSettings": "training",
     "LowRank": "posteriors",
     "Map": "fronts.methods",
     "MinimumRegret": "choices",

@@ -61,7 +61,10 @@ OPTIONS = {
         *("--improve", "--improve-to", "--keep", "--relax", "--from"),
         *("--regret", "--risk", "--one-se", "--towards", "--joint", "--json"),
     ],
-    "export": ["run", "out", "--point", "--mergekit", "--overwrite", "--json"],
+    "export": [
+        *("run", "out", "--point", "--joint", "--adapter", "--rank", "--tolerance", "--mergekit", "--weights-only"),
+        *("--dtype", "--check", "--overwrite", "--json"),
+    ],
     "finetune": [
         *("recipe", "out", "--weights", "--point", "--task", "--start", "--steps", "--learning-rate", "--seed"),
         *("--set", "--overwrite", "--json"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny import TASKS, invoke, plain, read_params
+from tests.tiny import TASKS, copy_folder, invoke, plain, read_params, start_cli
 
 from paretomerge.choices import ByWeights
 from paretomerge.stages import choose_point, finetune_run, open_study
@@ -20,6 +22,7 @@ ALPHA = dict(zip(TASKS, (0.5, 0.3, 0.2), strict=True))
 
 
 def test_the_command_does_what_the_function_does(own: Path) -> None:
+    pytest.importorskip("peft", reason="the optional extra hf is not installed")
     found = invoke(
         *("finetune", own / "recipe.yaml", own / "joint", "--weights", WEIGHTS, "--steps", 3, "--seed", 2),
         *("--learning-rate", 0.02, "--set", "weight_decay=0.1", "--set", "lora.rank=2", "--json"),
@@ -90,6 +93,28 @@ def test_scales_and_early_stopping_are_said_aloud(own: Path) -> None:
     assert said["stopped"] in answer.out
 
 
+def test_ctrl_c_is_answered_and_the_same_command_continues(own: Path, tiny: Path, tmp_path: Path) -> None:
+    command = ["finetune", "recipe.yaml", "joint", "--weights", WEIGHTS, "--steps", "400", "--set", "save_every=10"]
+    process = start_cli(*command, folder=own)
+    deadline = time.monotonic() + 60
+    while not list(own.glob("recipe-run/training/*/training.pt")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted; the same command continues where it stopped"
+    assert not (own / "joint").exists()
+    process = start_cli(*command, "--json", folder=own)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    whole = copy_folder(tiny, tmp_path / "whole")
+    options = ("--steps", 400, "--json")
+    expected = invoke("finetune", whole / "recipe.yaml", whole / "joint", "--weights", WEIGHTS, *options).json
+    assert json.loads(out)["scores"] == expected["scores"]
+    assert (own / "joint" / "model.safetensors").read_bytes() == (whole / "joint" / "model.safetensors").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -102,7 +127,7 @@ def test_scales_and_early_stopping_are_said_aloud(own: Path) -> None:
         (["--task", "sum"], "'sum'"),
         (["--point", "best"], "the front has the points 0 to"),
         (["--weights", WEIGHTS, "--steps", 0], "training.steps"),
-        (["--weights", WEIGHTS, "--set", "lora.target_modules=query"], "no linear layer 'query'"),
+        (["--weights", WEIGHTS, "--set", "lora.rank=0"], "lora.rank must be a whole number"),
     ],
 )
 def test_a_mistake_is_answered_with_what_to_write(own: Path, options: list[object], message: str) -> None:

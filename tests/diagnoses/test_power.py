@@ -28,12 +28,12 @@ def test_enough_examples_are_not_worth_a_word(scores_of) -> None:
 
 
 def test_few_noisy_examples_are_a_warning_that_says_how_many_are_needed(scores_of) -> None:
-    found = underpowered(_trade_off(scores_of, 10, noise=4.0), {"a": 10, "b": 10})
+    found = underpowered(_trade_off(scores_of, 10, noise=4.0, seed=1), {"a": 10, "b": 10})
     assert [each.tasks for each in found] == [("a",), ("b",)]
     assert {each.signature for each in found} == {"power"}
     for each in found:
         assert each.severity == "warning"
-        assert each.evidence["reliability"] < 0.7
+        assert each.evidence["reliability"] < 0.5
         assert "on 10 examples" in each.message
         assert "% of what is seen is signal" in each.message
         if "needed" in each.evidence:
@@ -54,7 +54,7 @@ def test_noise_without_signal_says_that_nothing_speaks_against_equal_weights(sco
 def test_a_little_noise_is_a_note(scores_of) -> None:
     found = underpowered(_trade_off(scores_of, 60, noise=1.2))
     assert [each.severity for each in found] == ["note", "note"]
-    assert all(0.7 <= each.evidence["reliability"] < 0.9 for each in found)
+    assert all(0.5 <= each.evidence["reliability"] < 0.9 for each in found)
     assert "needed" not in found[0].evidence
     assert "on 40" not in found[0].message
 

@@ -147,7 +147,8 @@ def test_a_given_rank_is_kept_whatever_the_error_which_is_stated(tmp_path):
     assert said["relative_error"] == export.error
     assert said["worst"] == {"module": export.worst[0], "relative_error": export.worst[1]}
     assert said["exact"] is False
-    assert f"{export.error:.2g} of its change is missing" in (export.folder / "README.md").read_text()
+    text = (export.folder / "README.md").read_text()
+    assert f"{export.error:.2g} of its change is missing" in text
 
 
 def test_matrices_in_half_precision_have_their_rounding_in_the_error(tmp_path):
@@ -208,6 +209,27 @@ def test_adapters_opened_on_a_base_of_their_own_are_understood(tmp_path):
     assert export.is_exact
     held = open_checkpoint(export.folder / "adapter_model.safetensors", base)
     assert distance(held, merged_of(base, finetunes), base) < 1e-6
+
+
+class Alike(torch.nn.Module):
+    """Two layers, the name of one being the end of the other's."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.ModuleDict({"layer": torch.nn.Linear(12, 12)})
+        self.layer = torch.nn.Linear(12, 12)
+
+
+@pytest.mark.parametrize("small", ["inner.layer", "layer"])
+def test_ranks_belong_to_whole_names(tmp_path, small):
+    ranks = {"target_modules": ["layer"], "rank_pattern": {f"^{small}": 1}}
+    base, finetunes, fresh = make_tasks(tmp_path, Alike, a=ranks)
+    merged = merged_of(base, finetunes)
+    export = export_adapter(tmp_path / "out", merged, base=base, finetunes=finetunes, card=CARD)
+    assert export.ranks.pop(small) <= 2
+    assert list(export.ranks.values()) == [5]
+    for found in (by_peft(fresh, export.folder), open_checkpoint(export.folder, base)):
+        assert distance(found, merged, base) < 2e-6
 
 
 OTHER = "bert.encoder.layer.0.output.dense.weight"

@@ -62,6 +62,17 @@ def test_everything_a_reader_asks_is_there(base):
     assert order == sorted(order)
 
 
+def test_costs_of_nothing_are_not_listed(base):
+    text = render_card(replace(FULL, ledger=Ledger(evaluations=1, seconds=2)), base, MEASURED)
+    assert "that it started from: 1 evaluation, 2 s." in text
+
+
+def test_what_happened_after_the_scores_is_said_and_they_are_no_results_then(base):
+    text = render_card(FULL, base, MEASURED, beforehand="the weights were written as float16")
+    assert "Scores are from before the weights were written as float16." in text
+    assert "model-index" not in text
+
+
 def test_the_header_lists_measured_scores_as_results_of_the_model(base):
     header = yaml.safe_load(render_card(FULL, base, MEASURED).split("---")[1])
     assert header["base_model"] == "org/bert"

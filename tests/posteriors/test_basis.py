@@ -80,6 +80,15 @@ def test_gradient_directions_descend_and_have_the_groups_scale():
     assert basis.directions[3]["h.1.w"].item() > 0
 
 
+def test_tensors_that_were_frozen_in_every_finetune_stay_frozen():
+    base = {"h.0.w": torch.zeros(2), "h.0.frozen": torch.zeros(2), "h.1.frozen": torch.zeros(3)}
+    tunes = {"s": base | {"h.0.w": torch.ones(2)}, "t": base | {"h.0.w": -2 * torch.ones(2)}}
+    gradients = {task: {name: torch.ones_like(tensor) for name, tensor in base.items()} for task in tunes}
+    basis = gradient_basis(gradients, task_vector_basis(base, tunes, "layer"), "layer")
+    assert [(label.group, label.task) for label in basis.labels] == [("h.0", "s"), ("h.0", "t")]
+    assert all(set(direction) == {"h.0.w"} for direction in basis.directions)
+
+
 def test_gradients_that_all_vanish_are_refused():
     like = task_vector_basis(BASE, TUNES, "model")
     zero = {name: torch.zeros_like(tensor) for name, tensor in BASE.items() if name != "n"}

@@ -16,6 +16,7 @@ from tests.tiny import invoke, logged_recipe, recipe_of, write_recipe
 from paretomerge.checkpoints import MANIFEST, open_checkpoint
 from paretomerge.choices import Knee
 from paretomerge.errors import CheckpointError, EvaluationError, InputError
+from paretomerge.recipes import digest_recipe
 from paretomerge.runs import Journal
 from paretomerge.stages import (
     Study,
@@ -173,6 +174,7 @@ def test_another_dtype_is_rounded_once_and_scores_the_same_up_to_it(
     written = open_checkpoint(folder)
     for name, tensor in merged.items():
         assert torch.equal(written[name], tensor.to(getattr(torch, dtype)))
+    assert f"from before the weights were written as {dtype}" in card_of(folder)
     largest = check_export(tiny_run, folder).largest[1]
     assert largest < 1e-6 if exact else 0 < largest < 0.03
 
@@ -257,6 +259,8 @@ def test_a_rank_is_kept_and_its_adapter_may_score_otherwise(adapters: Study, tmp
     export = export_adapter(adapters, "chosen", tmp_path / "out", rank=1)
     assert export.rank == 1
     assert export.error > 0.01
+    assert "from before the merge was cut to a low rank" in card_of(export.folder)
+    assert "model-index" not in card_of(export.folder)
     assert 0 < check_export(adapters, export.folder).largest[1] < 1
 
 
@@ -276,12 +280,29 @@ def test_the_command_line_checks_and_says_what_it_wrote(adapters: Study, tmp_pat
     shown = invoke("export", run, tmp_path / "a", "--adapter", "--rank", 2, "--check", "--overwrite")
     assert "LoRA adapter of rank 2 on 4 layers, relative error" in shown.out
     assert "loaded again by peft: the scores are the run's" in shown.out
+    assert "Warning" not in shown.err  # of peft and transformers
+    assert f"next: paretomerge verify {run} --points 3" in shown.out
     shown = invoke("export", run, tmp_path / "b", "--dtype", "float16")
     assert "the finetunes are adapters: --adapter writes the merge as one, too" in shown.out
     assert open_checkpoint(tmp_path / "b").spec("classifier.weight").dtype == torch.float16
     shown = invoke("export", run, tmp_path / "w.json", "--weights-only", "--point", 1)
     assert shown.out == f"{tmp_path / 'w.json'}: task weights\n"
     assert json.loads((tmp_path / "w.json").read_text())["sizes"] == {"a": 30, "b": 30}
+
+
+def test_points_of_the_joint_front_are_exported_at_their_weights(own: Path, tmp_path: Path) -> None:
+    study = open_study(write_recipe(own, recipe_of(**QUICK)))
+    front = estimate_run_front(study).front
+    kept = front.as_dict() | {key: front.as_dict()[key][2:4] for key in ("weights", "values", "stdev", "origin")}
+    run = study.folder.path
+    assert invoke("export", run, tmp_path / "w.json", "--weights-only", "--joint", "--point", 1).code == 2
+    with Journal(study.folder.journal) as journal:
+        journal.note("joint_front", kept | {"recipe": digest_recipe(study.recipe)})
+    assert invoke("export", run, tmp_path / "w.json", "--weights-only", "--joint", "--point", 1).code == 0
+    assert json.loads((tmp_path / "w.json").read_text())["loss_weights"] == front[3].weights
+    folder = Path(invoke("export", run, tmp_path / "out", "--joint", "--point", 1, "--json").json["path"])
+    assert json.loads((folder / MANIFEST).read_text())["point"]["weights"] == front[3].weights
+    assert f"- {front.objectives[0].name}: " in card_of(folder)
 
 
 @pytest.mark.parametrize(

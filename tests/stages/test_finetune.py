@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,12 @@ def test_what_was_trained_is_kept_and_another_setting_seed_start_or_data_trains_
     assert not (own / "recipe-run" / "training").exists()
 
 
-def test_an_interrupted_training_goes_on_and_ends_at_the_same_bits(own: Path, tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("training", [{}, {"lora.rank": 2}, {"optimizer": "ivon", "lora.rank": 2}], ids=str)
+def test_an_interrupted_training_goes_on_and_ends_at_the_same_bits(
+    own: Path, tiny: Path, tmp_path: Path, training: dict[str, Any]
+) -> None:
+    if "lora.rank" in training:
+        pytest.importorskip("peft", reason="the optional extra hf is not installed")
     taken: list[str] = []
 
     def stop(message: str) -> None:
@@ -142,14 +148,15 @@ def test_an_interrupted_training_goes_on_and_ends_at_the_same_bits(own: Path, ti
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _finetuned(own / "recipe.yaml", own / "joint", ALPHA, progress=stop)
+        _finetuned(own / "recipe.yaml", own / "joint", ALPHA, training=training, progress=stop)
     assert not (own / "joint").exists()
     assert list((own / "recipe-run" / "training").iterdir())
     messages: list[str] = []
-    summary = _finetuned(own / "recipe.yaml", own / "joint", ALPHA, progress=messages.append)
+    summary = _finetuned(own / "recipe.yaml", own / "joint", ALPHA, training=training, progress=messages.append)
     assert not any("step 1 of 25" in message for message in messages)
     assert any("goes on after step" in message for message in messages)
-    whole = _finetuned(copy_folder(tiny, tmp_path / "whole") / "recipe.yaml", tmp_path / "joint", ALPHA)
+    other = copy_folder(tiny, tmp_path / "whole") / "recipe.yaml"
+    whole = _finetuned(other, tmp_path / "joint", ALPHA, training=training)
     held, expected = read_params(own / "joint"), read_params(tmp_path / "joint")
     assert all(torch.equal(held[name], expected[name]) for name in expected)
     assert summary.ledger.gradient_passes == whole.ledger.gradient_passes
@@ -300,10 +307,8 @@ def test_a_loss_of_the_users_own_is_what_is_trained(own: Path) -> None:
 @pytest.mark.parametrize("lora", [None, {"rank": 2, "alpha": 8}])
 def test_transformers_and_peft_load_what_is_written(tmp_path: Path, kind: str, lora: dict[str, int] | None) -> None:
     """Scores of the reloaded model are those of the journal."""
-    import peft
-    import transformers
-
     recipe = make_transformers(tmp_path / "study", kind, lora=lora)
+    transformers = import_module("transformers")
     joint = tmp_path / "joint"
     summary = _finetuned(recipe, joint, {"first": 0.5, "last": 0.5})
     study = open_study(recipe, missing_finetunes=True)
@@ -315,7 +320,11 @@ def test_transformers_and_peft_load_what_is_written(tmp_path: Path, kind: str, l
     if lora is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            models.append(peft.PeftModel.from_pretrained(load(study.recipe.base), joint / "adapter").merge_and_unload())
+            models.append(
+                import_module("peft")
+                .PeftModel.from_pretrained(load(study.recipe.base), joint / "adapter")
+                .merge_and_unload()
+            )
     for model in models:
         params = {name: tensor for name, tensor in model.state_dict().items() if name in read_params(joint)}
         losses = [float(study.evaluator("test")(params, task)["loss"].double().mean()) for task in problem.tasks]
@@ -336,6 +345,8 @@ def test_the_posterior_of_an_adapter_is_over_its_file(tmp_path: Path) -> None:
     held = load_file(tmp_path / "joint" / "adapter" / "adapter_model.safetensors")
     assert set(posterior.mean) == set(held)
     assert all(torch.equal(posterior.mean[name], held[name]) for name in held)
+    said = [json.loads((tmp_path / "joint" / where / "paretomerge.json").read_text()) for where in ("", "adapter")]
+    assert said[0]["ledger"] == said[1]["ledger"]
     # The adapter names its base: nothing else is needed to open it.
     opened, model = open_checkpoint(tmp_path / "joint" / "adapter"), read_params(tmp_path / "joint")
     for name, tensor in model.items():
@@ -345,6 +356,7 @@ def test_the_posterior_of_an_adapter_is_over_its_file(tmp_path: Path) -> None:
 
 def test_an_adapter_on_top_of_a_merge_is_no_adapter_of_the_base(own: Path) -> None:
     """Only the whole model is written."""
+    pytest.importorskip("peft", reason="the optional extra hf is not installed")
     settings: dict[str, Any] = {"start": "merged", "training": {"steps": 2, "lora": {"rank": 2}}}
     summary = _finetuned(own / "recipe.yaml", own / "joint", ALPHA, **settings)
     assert (summary.adapter, summary.posterior) == (None, None)
@@ -352,9 +364,8 @@ def test_an_adapter_on_top_of_a_merge_is_no_adapter_of_the_base(own: Path) -> No
 
 
 def test_half_precision_in_the_configuration_does_not_round_what_was_trained_in_float32(tmp_path: Path) -> None:
-    import transformers
-
     recipe = make_transformers(tmp_path / "study", "classifier", steps=2)
+    transformers = import_module("transformers")
     config = tmp_path / "study" / "base" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "bfloat16"}))
     problem = tmp_path / "study" / "problem.py"

@@ -11,7 +11,7 @@ import torch
 from tests.tiny import TASKS, TRAINING, read_params
 
 from paretomerge.choices import ByWeights
-from paretomerge.errors import StorageError, TrainingError
+from paretomerge.errors import InputError, StorageError, TrainingError
 from paretomerge.runs import Claims, Journal
 from paretomerge.stages import choose_point, finetune_run, open_study, verify_run
 from paretomerge.stages.joint import joint_checkpoint, training_key, training_recipe
@@ -113,6 +113,15 @@ def test_a_result_that_could_not_be_written_costs_the_last_steps_only(
         again = joint_checkpoint(study, journal, "another key", ROW, fresh, silent)
         assert journal.ledger()["verify"].trainings == 2
     assert all(torch.equal(held[name], again[name]) for name in again)
+
+
+def test_a_verification_by_several_processes_would_wait_for_itself(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = open_study(own / "recipe.yaml")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        InputError, match=r"verify runs in one process: train .* accelerate launch -m paretomerge finet"
+    ):
+        verify_run(study, 1)
 
 
 def test_two_commands_do_not_train_the_same_at_the_same_time(own: Path) -> None:

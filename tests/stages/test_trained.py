@@ -52,9 +52,7 @@ def test_a_copy_has_more_in_its_manifest_and_the_same_content(tmp_path: Path, ba
         assert (target / name).read_bytes() == (source / name).read_bytes()
 
 
-def test_a_disk_that_refuses_leaves_what_was_there(
-    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = {"embed.weight": torch.ones(3, 2), "out.bias": torch.ones(3)}
     source = _write(tmp_path / "trained", params, base)
     target = copy_trained(source, tmp_path / "copy", {"number": 1})

@@ -9,8 +9,6 @@ import pytest
 import torch
 from tests.tiny import write_recipe
 
-transformers = pytest.importorskip("transformers", reason="the optional extra hf is not installed")
-
 TASKS = ("first", "last")
 
 PROBLEM = '''
@@ -59,6 +57,9 @@ SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "in
 
 def make_transformers(folder: Path, kind: str, **training: Any) -> Path:
     """Base, problem and recipe, without finetunes; the recipe's path."""
+    pytest.importorskip("transformers", reason="the optional extra hf is not installed")
+    if training.get("lora"):
+        pytest.importorskip("peft", reason="the optional extra hf is not installed")
     folder.mkdir(parents=True)
     (folder / "problem.py").write_text(PROBLEM, encoding="utf-8")
     torch.manual_seed(0)
@@ -74,6 +75,8 @@ def make_transformers(folder: Path, kind: str, **training: Any) -> Path:
 
 
 def _model(kind: str) -> Any:
+    import transformers
+
     if kind == "classifier":
         return transformers.BertForSequenceClassification(
             transformers.BertConfig(vocab_size=16, max_position_embeddings=8, num_labels=3, **SIZES)

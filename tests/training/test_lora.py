@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
 import torch
-import transformers
-from tests.checkpoints.tiny_adapters import bert, gpt2, llama
 from torch import Tensor, nn
 
 from paretomerge.checkpoints import open_checkpoint, write_adapter
 from paretomerge.errors import MissingExtraError, RecipeError
 from paretomerge.posteriors import Diagonal
-from paretomerge.training import LoraSettings
+from paretomerge.training import LoraSettings, TrainingRecipe, finetune
 from paretomerge.training.lora import InjectedAdapter, inject_adapter
+from paretomerge.types import Problem
+
+transformers = pytest.importorskip("transformers", reason="the optional extra hf is not installed")
+peft = pytest.importorskip("peft", reason="the optional extra hf is not installed")
+from tests.checkpoints.tiny_adapters import bert, gpt2, llama  # noqa: E402
 
 transformers.logging.set_verbosity_error()
 TOKENS = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
@@ -243,3 +245,39 @@ def test_without_peft_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(MissingExtraError, match=r"needs the package 'peft'.*paretomerge\[hf\]"):
         _injected(_Plain())
+
+
+def _labelled(task: str, split: str) -> list[tuple[Tensor, Tensor]]:
+    tokens = torch.randint(1, 16, (12, 5), generator=torch.Generator().manual_seed(len(task) + len(split)))
+    return [(tokens, tokens[:, 0] % 3)]
+
+
+BERT = Problem(("a",), lambda: _made("bert"), _labelled)  # type: ignore[arg-type]
+SHORT = {"steps": 6, "examples_per_task": 6, "learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("more", [{}, {"optimizer": "ivon", "steps": 40}, {"check_every": 2, "patience": 1}], ids=str)
+def test_finetune_changes_targets_by_low_rank_and_heads_freely(more: dict[str, Any]) -> None:
+    start = _copy(_made("bert").state_dict())
+    settings = LoraSettings(2, target_modules=("query",))
+    found = finetune(BERT, start, {"a": 1.0}, TrainingRecipe(**{**SHORT, **more, "lora": settings}))
+    changed = {name for name in start if not torch.equal(found.params[name], start[name])}
+    assert changed <= {name for name in start if "query.weight" in name or name.startswith("classifier")}
+    if "patience" not in more:
+        assert len(changed) == 4
+    for name in changed:
+        if "query" in name:
+            values = torch.linalg.svdvals((found.params[name] - start[name]).double())
+            assert values[2] < 1e-5 * values[0] + 1e-9
+    assert found.adapter is not None
+    assert list(found.posterior.mean) == list(found.adapter.tensors)
+    assert all(torch.equal(found.posterior.mean[name], tensor) for name, tensor in found.adapter.tensors.items())
+    assert any(bool(tensor.any()) for tensor in found.posterior.precision.values())
+
+
+def test_the_seed_draws_the_matrices() -> None:
+    start = _copy(_made("bert").state_dict())
+    recipe = TrainingRecipe(**SHORT, lora=LoraSettings(2))  # type: ignore[arg-type]
+    one, same, other = (finetune(BERT, start, {"a": 1.0}, recipe, seed).params for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)

@@ -63,3 +63,49 @@ def test_plain_values_make_the_same_recipe() -> None:
         assert TrainingRecipe.of(asdict(recipe)) == recipe
     with pytest.raises(RecipeError, match=r"ivon has no setting 'temprature'.*temperature"):
         TrainingRecipe.of({"optimizer": "ivon", "ivon": {"temprature": 1.0}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"accumulate": 0}, "accumulate must be a whole number of at least 1, got 0"),
+        ({"accumulate": None}, "accumulate must be a whole number of at least 1, got None"),
+        ({"save_every": 0}, "save_every must be a whole number of at least 1, or absent, got 0"),
+        ({"check_every": 2.5}, "check_every must be a whole number .* got 2.5"),
+        ({"check_every": True}, "check_every"),
+        ({"patience": 3}, "patience counts checks of the validation loss, and there are none: set check_every"),
+        ({"patience": 0, "check_every": 1}, "patience must be"),
+        ({"normalise": "strat"}, r"normalise is 'none' or 'start', got 'strat' \(did you mean 'start'\?\)"),
+        ({"device": ""}, "device is 'auto' or the name of one"),
+        ({"precision": "float16", "optimizer": "ivon"}, "IVON learns curvature.*set precision to bfloat16"),
+    ],
+)
+def test_settings_of_the_way_are_checked(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        TrainingRecipe(**settings)
+
+
+def test_a_sampled_mix_draws_as_many_as_the_others() -> None:
+    weights = {"a": 0.7, "b": 0.3, "c": 0.0}
+    assert TrainingRecipe(examples_per_task=10, mix="sampled").batch_size(weights) == 30
+    assert TrainingRecipe(examples_per_task=10, mix="proportional").batch_size(weights) == 30
+    assert TrainingRecipe(examples_per_task=10).batch_size(weights) == 20
+
+
+def test_what_was_trained_before_a_setting_existed_keeps_its_identity() -> None:
+    first = (
+        "steps", "examples_per_task", "learning_rate", "weight_decay", "warmup", "final_rate", "max_norm", "mix",
+        "precision", "optimizer", "ivon",
+    )  # fmt: skip
+    assert tuple(TrainingRecipe().identity()) == first
+    incidental = TrainingRecipe(accumulate=4, save_every=3, device="cpu", check_every=5)
+    assert incidental.identity() == TrainingRecipe().identity()
+
+
+def test_the_identity_holds_what_changes_the_result() -> None:
+    assert TrainingRecipe(normalise="start").identity()["normalise"] == "start"
+    stopping = TrainingRecipe(check_every=5, patience=2).identity()
+    assert (stopping["check_every"], stopping["patience"]) == (5, 2)
+    assert TrainingRecipe(precision="float16").identity()["precision"] == "float16"
+    recipe = TrainingRecipe(optimizer="ivon", normalise="start", check_every=5, patience=2, mix="sampled")
+    assert TrainingRecipe.of(recipe.identity()) == recipe

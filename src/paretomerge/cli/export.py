@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from paretomerge.cli.options import JsonOption, RunFolderArgument, print_json
 from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError
+
+if TYPE_CHECKING:
+    from paretomerge.stages.choose import FrontKind
 
 EXAMPLE = "paretomerge export run/ --point chosen merged/ --check"
 
@@ -17,6 +20,9 @@ def command(
     run: RunFolderArgument,
     out: Annotated[str, typer.Argument(metavar="OUT", help="The folder (or file) to write.")],
     point: Annotated[str, typer.Option("--point", metavar="ID", help="A point's number, or `chosen`.")] = "chosen",
+    joint: Annotated[
+        bool, typer.Option("--joint", help="The number is one of the joint front, which `verify` stores.")
+    ] = False,
     adapter: Annotated[
         bool, typer.Option("--adapter", help="Write a LoRA adapter on the base, where all finetunes are adapters.")
     ] = False,
@@ -48,15 +54,16 @@ def command(
 
     _require_together(adapter, mergekit, weights_only, rank, tolerance, dtype, check)
     study = open_study(run)
+    of: FrontKind | None = "joint" if joint else None
     if mergekit or weights_only:
         with shown_progress(quiet=json) as progress:
             write, what = (
                 (export_mergekit, "a mergekit configuration") if mergekit else (export_weights, "task weights")
             )
-            file = write(study, point, out, overwrite=overwrite, progress=progress)
+            file = write(study, point, out, overwrite=overwrite, progress=progress, of=of)
         print_json({"path": str(file)}) if json else typer.echo(f"{file}: {what}")
         return
-    _export_folder(study, point, out, adapter, rank, tolerance, dtype, check, overwrite, json)
+    _export_folder(study, point, of, out, adapter, rank, tolerance, dtype, check, overwrite, json)
 
 
 def _require_together(
@@ -81,6 +88,7 @@ def _require_together(
 def _export_folder(
     study: Any,
     point: str,
+    of: FrontKind | None,
     out: str,
     adapter: bool,
     rank: int | None,
@@ -106,13 +114,14 @@ def _export_folder(
                 dtype=dtype,
                 overwrite=overwrite,
                 progress=progress,
+                of=of,
             )
             folder = written.folder
             exact = "exact" if written.is_exact else f"relative error {written.error:.2g}"
             what = f"LoRA adapter of rank {written.rank} on {len(written.ranks)} layers, {exact}"
             answer = {"rank": written.rank, "relative_error": written.error, "exact": written.is_exact}
         else:
-            folder = export_point(study, point, out, overwrite=overwrite, progress=progress, dtype=dtype)
+            folder = export_point(study, point, out, overwrite=overwrite, progress=progress, dtype=dtype, of=of)
             what = "merged checkpoint with its model card"
         checked = check_export(study, folder, progress) if check else None
     # Scaling coefficients are no task weights: a front over them has none to export.
@@ -130,3 +139,5 @@ def _export_folder(
         typer.echo(f"loaded again by {checked.loaded_by}: {same}")
     elif not adapter and all(finetune.is_adapter for finetune in study.finetunes.values()):
         typer.echo("the finetunes are adapters: --adapter writes the merge as one, too")
+    if weights is not None and study.problem is not None:
+        typer.echo(f"next: paretomerge verify {study.folder.path} --points 3")

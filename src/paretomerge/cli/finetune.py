@@ -115,9 +115,13 @@ def _show(summary: FinetuneSummary, study: Study) -> None:
 
 def _following(study: Study) -> str:
     """What comes next: the other finetunes, the posteriors of all of them, or the verification of the front."""
+    from paretomerge.stages.trained import ADAPTER
+
     absent = [task for task in study.tasks if task not in study.finetunes]
     still = [task for task in absent if not Path(study.recipe.tasks[task].checkpoint).exists()]
     if still:
-        where = study.recipe.tasks[still[0]].checkpoint
+        where = Path(study.recipe.tasks[still[0]].checkpoint)
+        # The recipe may name the adapter inside of what is written.
+        where = where.parent if where.name == ADAPTER and study.recipe.training.lora is not None else where
         return f"finetune {study.folder.path} {where} --task {still[0]}"
     return f"{'fit' if absent else 'verify'} {study.folder.path}"

@@ -135,7 +135,7 @@ def export_adapter(
         found.tensors,
         plan.config(found.ranks, card.base if "/" in card.base else ""),
         side_files=files,
-        texts={**texts, CARD_FILE: render_card(card, base, point, adapter=_described(found, worst, exact))},
+        texts={**texts, CARD_FILE: _card_text(card, base, point, found, worst, exact)},
         manifest=manifest_of("merged adapter", card, base, point) | {"adapter": facts},
         overwrite=overwrite,
     )
@@ -227,6 +227,18 @@ def _require_representable(found: _Collected, rank: int | None, tolerance: float
             f"changes (rank {max(found.ranks.values())}). Export the checkpoint, allow more (--tolerance 0.05), or "
             "give a rank (--rank 16), and the error is stated"
         )
+
+
+def _card_text(
+    card: ModelCard,
+    base: Checkpoint,
+    point: FrontPoint | None,
+    found: _Collected,
+    worst: tuple[str, float],
+    exact: bool,
+) -> str:
+    cut = "" if exact else "the merge was cut to a low rank"
+    return render_card(card, base, point, adapter=_described(found, worst, exact), beforehand=cut)
 
 
 def _described(found: _Collected, worst: tuple[str, float], exact: bool) -> str:

@@ -53,16 +53,29 @@ class ModelCard:
     notes: str = ""
 
 
-def render_card(card: ModelCard, base: Checkpoint, point: FrontPoint | None, adapter: str = "") -> str:
-    """The card as Markdown with the YAML header that model hubs read; `adapter` says what a low-rank adapter holds."""
+def render_card(
+    card: ModelCard, base: Checkpoint, point: FrontPoint | None, *, adapter: str = "", beforehand: str = ""
+) -> str:
+    """The card as Markdown with the YAML header that model hubs read.
+
+    Args:
+        card: what it says.
+        base: the base checkpoint.
+        point: the point of the front that was chosen, with its scores.
+        adapter: what a low-rank adapter holds; empty for whole weights.
+        beforehand: what happened to the model after it was scored, such as rounding: its scores are then no results of
+            these very files.
+    """
     config = read_config(base.side_files)
+    results = None if beforehand else point
     sections = [
-        hub_header(card.name, card.base, card.license, card.objectives, config, point, adapter=bool(adapter)),
+        hub_header(card.name, card.base, card.license, card.objectives, config, results, adapter=bool(adapter)),
         f"# {card.name}",
         _made_by(card, base),
         adapter,
         _weights(card, point),
         scores_text(card.objectives, point, card.split) if point is not None and point.values else "",
+        f"Scores are from before {beforehand}." if beforehand and point is not None and point.values else "",
         gives_up_text(card.objectives, card.gives_up),
         f"![The front that this model was chosen from]({card.picture.name})" if card.picture is not None else "",
         loading_text(config, base_name(card, base), adapter=bool(adapter)),
@@ -99,17 +112,14 @@ def _weights(card: ModelCard, point: FrontPoint | None) -> str:
 
 
 def _cost(ledger: Ledger) -> str:
-    parts = [
-        _count(ledger.trainings, "training"),
-        _count(ledger.gradient_passes, "gradient pass", "gradient passes"),
-        _count(ledger.evaluations, "evaluation"),
-        f"{ledger.seconds:.0f} s",
+    counts = [
+        (ledger.trainings, "training", "trainings"),
+        (ledger.gradient_passes, "gradient pass", "gradient passes"),
+        (ledger.evaluations, "evaluation", "evaluations"),
     ]
+    parts = [f"{number:,.6g} {one if number == 1 else many}" for number, one, many in counts if number]
+    parts.append(f"{ledger.seconds:.0f} s")
     return "## Cost\n\nThe run behind this model, beside the finetunes that it started from: " + ", ".join(parts) + "."
-
-
-def _count(number: float, one: str, many: str = "") -> str:
-    return f"{number:,.6g} {one if number == 1 else many or one + 's'}"
 
 
 def _citations(entries: tuple[str, ...]) -> str:

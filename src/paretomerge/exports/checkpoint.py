@@ -62,7 +62,7 @@ def export_checkpoint(
         {name: _in(base.spec(name), dtype) for name in base},
         _completed(merged, base),
         side_files=files,
-        texts={**texts, CARD_FILE: render_card(card, base, point)},
+        texts={**texts, CARD_FILE: render_card(card, base, point, beforehand=_rounding(base, dtype))},
         manifest=manifest_of("merged checkpoint", card, base, point),
         max_shard_bytes=max_shard_bytes,
         overwrite=overwrite,
@@ -121,6 +121,12 @@ def _completed(merged: Params | Iterable[tuple[str, Tensor]], base: Checkpoint) 
     for name in base:
         if name not in given and not base.spec(name).is_mergeable:
             yield name, base[name]
+
+
+def _rounding(base: Checkpoint, dtype: torch.dtype | None) -> str:
+    """What another dtype does to a model that was scored in the base's; nothing where it is the same."""
+    same = all(spec.dtype == dtype for spec in map(base.spec, base) if spec.is_mergeable)
+    return "" if dtype is None or same else f"the weights were written as {str(dtype).removeprefix('torch.')}"
 
 
 def _in(spec: TensorSpec, dtype: torch.dtype | None) -> TensorSpec:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 NEGLIGIBLE = 1e-6
-"""Singular values that add up to this part of a change are what is left of float32 sums, as of a task without weight."""
+"""Singular values that add up to this part of a change are left over from float32 sums, as of a task without weight."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -171,7 +171,8 @@ def gradient_basis(
 ) -> Basis:
     """Descent directions `-g_t` cut into groups and scaled to the norm of the group's task vectors.
 
-    Joint finetuning leaves the span of the task vectors; these directions are where it goes first.
+    Joint finetuning leaves the span of the task vectors; these directions are where it goes first. Tensors that no
+    task vector moves were frozen, and stay: joint finetuning would not move them either.
 
     Args:
         gradients: task → (preconditioned) gradient at the centre.
@@ -180,11 +181,13 @@ def gradient_basis(
         kind: the label the directions carry.
     """
     norms: dict[str, list[float]] = {}
+    trained: set[str] = set()
     for direction, label in zip(like.directions, like.labels, strict=True):
         norms.setdefault(label.group, []).append(_norm(direction))
+        trained |= {name for name, tensor in direction.items() if bool(tensor.any())}
     directions: list[Params] = []
     labels: list[DirectionLabel] = []
-    names = list(next(iter(gradients.values())))
+    names = [name for name in next(iter(gradients.values())) if name in trained]
     for group, members in group_names(names, grouping).items():
         scale = (sum(norm**2 for norm in norms[group]) / len(norms[group])) ** 0.5
         for task, gradient in gradients.items():

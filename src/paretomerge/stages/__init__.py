@@ -64,6 +64,7 @@ __all__ = [
     "export_mergekit",
     "export_point",
     "export_weights",
+    "finetune_run",
     "fit_optimizer",
     "fit_run",
     "front_of",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +164,8 @@ def _by_transformers(folder: Path, config: Mapping[str, Any]) -> dict[str, Tenso
     if cls is None:  # a class that is not part of the library: only its own code could load it
         return None
     try:
-        model, info = cls.from_pretrained(folder, output_loading_info=True)
+        with _quiet():
+            model, info = cls.from_pretrained(folder, output_loading_info=True)
     except Exception as error:
         raise CheckpointError(f"{folder}: transformers cannot load it: {type(error).__name__}: {error}") from error
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -185,7 +188,24 @@ def _by_peft(base: Checkpoint, folder: Path, config: Mapping[str, Any]) -> dict[
     if cls is None or base.source is None or not base.source.is_dir():
         return None
     try:
-        model = peft.PeftModel.from_pretrained(cls.from_pretrained(base.source), folder).merge_and_unload()
+        with _quiet():
+            model = peft.PeftModel.from_pretrained(cls.from_pretrained(base.source), folder).merge_and_unload()
     except Exception as error:
         raise CheckpointError(f"{folder}: peft cannot load it: {type(error).__name__}: {error}") from error
     return dict(model.state_dict())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars of transformers and other libraries' warnings: what matters is compared afterwards."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

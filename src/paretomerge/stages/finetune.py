@@ -155,21 +155,17 @@ def finetune_run(
         }
     assert trained.source is not None
     folder = copy_trained(trained.source, target, {"scores": scores_as_dict(before, after)}, overwrite=overwrite)
+    return _summary(folder, before, after, reused)
+
+
+def _summary(folder: Path, before: dict[Split, Scores], after: dict[Split, Scores], reused: bool) -> FinetuneSummary:
+    """From what the manifest says."""
     said = read_manifest(folder)
+    told = {name: said[name] for name in ("weights", "start", "seed", "training", "scales", "stopped")}
+    ledger = Ledger(**said["ledger"])
+    posterior, adapter = _existing(folder / POSTERIOR), _existing(folder / ADAPTER)
     return FinetuneSummary(
-        folder,
-        dict(zip(study.tasks, alpha.tolist(), strict=True)),
-        start,
-        seed,
-        recipe.identity(),
-        before,
-        after,
-        said["scales"],
-        said["stopped"],
-        Ledger(**said["ledger"]),
-        reused,
-        _existing(folder / POSTERIOR),
-        _existing(folder / ADAPTER),
+        folder, before=before, after=after, ledger=ledger, reused=reused, posterior=posterior, adapter=adapter, **told
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from paretomerge.checkpoints import Checkpoint, open_checkpoint
-from paretomerge.errors import RecipeError, TrainingError
+from paretomerge.errors import InputError, RecipeError, TrainingError
 from paretomerge.posteriors import Provenance
 from paretomerge.recipes import parse_recipe
 from paretomerge.runs import Claims, EnergyMeter, Journal, evaluation_key
@@ -83,6 +84,15 @@ def weights_landscape(study: Study, progress: Progress = silent) -> Landscape:
             "give weights and train from the base, or set front.domain to weights"
         )
     return landscape
+
+
+def require_one_process(verb: str) -> None:
+    """Raise `InputError` in a process that a launcher started beside others: the verb would wait for itself."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            f"{verb} runs in one process: train on several devices with  accelerate launch -m paretomerge finetune RUN "
+            f"OUT --weights a=0.6,b=0.4,  then run {verb} without a launcher, which finds what was trained"
+        )
 
 
 def joint_checkpoint(

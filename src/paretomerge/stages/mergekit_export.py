@@ -9,7 +9,7 @@ from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import CheckpointError, InputError
 from paretomerge.exports import mergekit_config
-from paretomerge.stages.choose import point_of
+from paretomerge.stages.choose import FrontKind, point_of
 from paretomerge.stages.fit import fit_run
 from paretomerge.stages.previews import with_strength
 from paretomerge.stages.scoring import Progress, silent
@@ -23,6 +23,7 @@ def export_mergekit(
     *,
     overwrite: bool = False,
     progress: Progress = silent,
+    of: FrontKind | None = None,
 ) -> Path:
     """Write a point of a run's front as a mergekit configuration of the same merge.
 
@@ -32,6 +33,7 @@ def export_mergekit(
         file: the YAML file to write.
         overwrite: replace an existing file.
         progress: called with short messages.
+        of: which front the number is of, see `point_of`.
 
     Raises:
         InputError: no such point, or a rule or family that mergekit does not have: export the checkpoint then.
@@ -45,7 +47,7 @@ def export_mergekit(
         raise InputError(
             "a point with coefficients per parameter group has no mergekit configuration here: export the checkpoint"
         )
-    chosen, fitted = point_of(study, point, progress), fit_run(study, progress)
+    chosen, fitted = point_of(study, point, progress, of=of), fit_run(study, progress)
     text = mergekit_config(
         chosen.weights,
         with_strength(fitted.method.rule, fitted.damping),

@@ -73,7 +73,7 @@ def write_trained(
             save_posterior(made / POSTERIOR, result.posterior, provenance)
         if result.adapter is not None and from_base:
             config = {**result.adapter.config, "base_model_name_or_path": _address(base), "inference_mode": True}
-            write_adapter(made / ADAPTER, result.adapter.tensors, config)
+            write_adapter(made / ADAPTER, result.adapter.tensors, config, manifest=manifest)
     return folder
 
 

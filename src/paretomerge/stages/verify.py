@@ -14,6 +14,7 @@ from paretomerge.fronts import FrontUncertainty, recalibrated_front
 from paretomerge.recipes import digest_recipe
 from paretomerge.stages.choose import chosen_id, front_of, uncertainty_of
 from paretomerge.stages.fit import fit_run
+from paretomerge.stages.joint import require_one_process
 from paretomerge.stages.landscape import Landscape, landscape_of
 from paretomerge.stages.scoring import Progress, silent
 from paretomerge.stages.study import Study
@@ -45,13 +46,14 @@ def verify_run(
         trained: weights, in the order of the tasks → a checkpoint that was finetuned jointly with them elsewhere.
 
     Raises:
-        InputError: nothing to verify, or two checkpoints for one weighting.
+        InputError: nothing to verify, two checkpoints for one weighting, or one of several processes of a launcher.
         RecipeError: a recipe without a problem where something is to be trained, or a front over coefficients.
         AlignmentError: a checkpoint of another model.
         WeightsError: weights that are not those of the run's tasks.
     """
     if points < 0:
         raise InputError(f"verify cannot train at {points} weightings: give --points 3, or 0 for what is known")
+    require_one_process("verify")
     if points:
         study.require_problem("joint finetuning")
     landscape = landscape_of(fit_run(study, progress))

@@ -19,6 +19,8 @@ from paretomerge.errors import MissingExtraError, RecipeError, TrainingError
 SHARDED = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 """How accelerate's launcher asks for models that no process holds as a whole."""
 
+MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
 BUCKET = 1 << 24
 """Entries that are added over the processes at once."""
 
@@ -94,7 +96,7 @@ class AcceleratePlacement:
                 "--multi_gpu`, and train an adapter (`training.lora`) where the whole model does not fit"
             )
         self.device, self.processes, self.process = state.device, state.num_processes, state.process_index
-        if device not in ("auto", "cpu", self.device.type, str(self.device)):
+        if device not in ("auto", self.device.type, str(self.device)):
             raise RecipeError(f"the recipe asks for device {device!r}, but this process was launched on {self.device}")
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -130,10 +132,9 @@ class AcceleratePlacement:
 
 def placement_of(device: str) -> Placement:
     """The processes of the launcher if there was one, else this process on `device`."""
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 or "ACCELERATE_MIXED_PRECISION" in os.environ
-    if launched or (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if _launched() > 1 or (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return AcceleratePlacement(device)
-    return SinglePlacement(device)
+    return SinglePlacement("cpu" if device == "auto" and _is_true("ACCELERATE_USE_CPU") else device)
 
 
 def launcher_notes(precision: str) -> list[str]:
@@ -144,7 +145,7 @@ def launcher_notes(precision: str) -> list[str]:
         notes.append(f"the launcher asks for {wanted}, the recipe for {precision}: the recipe decides")
     # accelerate sets the address for several processes, but starts one on CPUs unless there is an MPI host file.
     alone = "WORLD_SIZE" not in os.environ and "MASTER_ADDR" in os.environ and _is_true("ACCELERATE_USE_CPU")
-    if alone and not any(name in os.environ for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")):
+    if alone and _launched() == 1:
         notes.append(
             "accelerate started one process only, as `--cpu` does without MPI: for N processes on CPUs use "
             "`ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N ...`"
@@ -208,6 +209,15 @@ def _device(name: str) -> torch.device:
             f"training.device: {name!r} cannot be used here ({error}): give 'cpu', or 'auto' for what there is"
         ) from error
     return device
+
+
+def _launched() -> int:
+    """How many processes a launcher started; what MPI says counts where accelerate started MPI."""
+    by_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ
+    for name in ("WORLD_SIZE", *(MPI_SIZES if by_accelerate else ())):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return 1
 
 
 def _is_true(variable: str) -> bool:

@@ -108,8 +108,10 @@ class TrainingRecipe:
         """Refuse intervals that are no whole numbers, and patience with checks that never happen."""
         for name in ("accumulate", "save_every", "check_every", "patience"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                absent = "" if name == "accumulate" else ", or absent"
+            absent = "" if name == "accumulate" else ", or absent"
+            if value is None and absent:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise RecipeError(f"{name} must be a whole number of at least 1{absent}, got {value!r}")
         if self.patience is not None and self.check_every is None:
             raise RecipeError("patience counts checks of the validation loss, and there are none: set check_every")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from paretomerge.errors import TrainingError
+from paretomerge.errors import ParetomergeError, TrainingError
 from paretomerge.training.batches import StepBatch, StepBatches
 from paretomerge.training.losses import TaskLoss
 from paretomerge.training.optimizers import samples_of
@@ -50,7 +50,7 @@ class Training:
         """Take step number `step`; returns the loss before it, over the examples of all processes.
 
         Raises:
-            TrainingError: the loss became NaN or infinite, or torch refused.
+            TrainingError: the loss became NaN or infinite, or the module, torch or the data refused.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.peak_rate * self.recipe.rate(step)
@@ -62,8 +62,11 @@ class Training:
             if self.recipe.max_norm is not None:
                 nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.max_norm)
             self.precision.step(self.optimizer)
-        except RuntimeError as error:
-            raise TrainingError(f"training broke at step {step} of {self.recipe.steps}: {error}") from error
+        except ParetomergeError:
+            raise
+        except Exception as error:
+            kind = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
+            raise TrainingError(f"training broke at step {step} of {self.recipe.steps}: {kind}{error}") from error
         return sum(losses) / len(losses)
 
     @property
