@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from families import FAMILIES, Family, Method
 
-from paretomerge import FitDiagonal, finetune, newton_correct
+from paretomerge import finetune, newton_correct
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.curvature import Curvatures, fit_curvatures
 from paretomerge.diagnoses import (

@@ -286,7 +286,7 @@ def tables(found: Mapping[str, Any]) -> str:
         for family, methods in found["remedies"].items()
         for method, by in methods.items()
     ]
-    head = "| finetunes | preview | error | after a Newton correction by the default's posteriors | with damping 10 | after 40 joint steps |"
+    head = "| finetunes | preview | error | Newton correction | damping 10 | 40 joint steps |"
     parts.append("\n".join(["**Remedies**:\n", head, "|---|---|---|---|---|---|", *lines]))
     return "\n\n".join(parts)
 

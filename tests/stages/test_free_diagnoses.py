@@ -168,3 +168,24 @@ def test_diagnoses_of_another_recipe_are_not_shown(own: Path) -> None:
     path.write_text(path.read_text().replace("seed: 0", "seed: 1"))
     assert stored_diagnoses(open_study(own / "recipe-run")) == ()
     assert len(stored_diagnoses(study)) == 1
+
+
+def test_where_nobody_can_guess_there_is_no_stake(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without examples, or with a loss of one's own, distances are left out; all else is said."""
+    study, fitted, landscape, estimated = run
+    problem = study.problem
+    assert problem is not None
+    monkeypatch.setattr("paretomerge.diagnoses.distance.FAR", 1e-9)
+
+    def found(**changes: object):
+        changed = replace(study, problem=replace(problem, **changes) if changes else None)  # type: ignore[arg-type]
+        return free_diagnoses(replace(fitted, study=changed), landscape, estimated.front, estimated.scores.take([]))
+
+    def empty(task: str, split: str):
+        return problem.data(task, split) if split == "training" else []  # type: ignore[arg-type]
+
+    whole = free_diagnoses(fitted, landscape, estimated.front, estimated.scores.take([]))
+    assert "distance" in _signatures(whole)
+    for less in (found(), found(loss_fn=lambda module, batch: module), found(data=empty)):
+        assert "distance" not in _signatures(less)
+        assert _signatures(less) == [each for each in _signatures(whole) if each != "distance"]

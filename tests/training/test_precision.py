@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,13 +51,31 @@ def test_reduced_precision_runs_the_forward_pass_and_learns_the_same(precision: 
     assert messages == []
 
 
+def _huge(module: nn.Module, batch: Batch) -> Tensor:
+    """The scale starts at 65536, with which this overflows until it is halved a few times."""
+    return 1e4 * nn.functional.cross_entropy(module(batch[0]).float(), batch[1], reduction="none")
+
+
+def test_a_training_that_goes_on_knows_its_scale_and_what_it_skipped(tmp_path: Path) -> None:
+    problem, start, _ = _problem(_huge)
+    recipe = TrainingRecipe(steps=30, examples_per_task=30, precision="float16", save_every=10)
+    messages: dict[str, list[str]] = {"whole": [], "again": []}
+    whole = finetune(problem, start, {"a": 1.0}, recipe, on_message=messages["whole"].append)
+
+    def stop(step: int, loss: float) -> None:
+        if step == 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(problem, start, {"a": 1.0}, recipe, on_step=stop, folder=tmp_path)
+    again = finetune(problem, start, {"a": 1.0}, recipe, folder=tmp_path, on_message=messages["again"].append)
+    assert again.history == whole.history
+    assert messages["again"][1:] == messages["whole"]
+    assert len(messages["whole"]) == 1
+
+
 def test_a_step_that_overflows_is_skipped_and_counted() -> None:
-    """The scale starts at 65536: and overflows until it is halved a few times."""
-
-    def huge(module: nn.Module, batch: Batch) -> Tensor:
-        return 1e4 * nn.functional.cross_entropy(module(batch[0]).float(), batch[1], reduction="none")
-
-    problem, start, _ = _problem(huge)
+    problem, start, _ = _problem(_huge)
     messages: list[str] = []
     recipe = TrainingRecipe(steps=40, examples_per_task=30, precision="float16", learning_rate=0.02, warmup=0.0)
     found = finetune(problem, start, {"a": 1.0}, recipe, on_message=messages.append)

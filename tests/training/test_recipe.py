@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from paretomerge.errors import RecipeError
+from paretomerge.recipes.schema import TrainingSection
 from paretomerge.training import IvonSettings, TrainingRecipe
 
 
@@ -61,6 +62,8 @@ def test_what_cannot_train_is_refused(settings: dict[str, Any], message: str) ->
 def test_plain_values_make_the_same_recipe() -> None:
     for recipe in (TrainingRecipe(steps=7), TrainingRecipe(optimizer="ivon", ivon=IvonSettings(temperature=0.5))):
         assert TrainingRecipe.of(asdict(recipe)) == recipe
+    with pytest.raises(RecipeError, match=r"training has no setting 'check_evry' \(did you mean 'check_every'\?\)"):
+        TrainingRecipe.of({"check_evry": 3})
     with pytest.raises(RecipeError, match=r"ivon has no setting 'temprature'.*temperature"):
         TrainingRecipe.of({"optimizer": "ivon", "ivon": {"temprature": 1.0}})
 
@@ -109,3 +112,12 @@ def test_the_identity_holds_what_changes_the_result() -> None:
     assert TrainingRecipe(precision="float16").identity()["precision"] == "float16"
     recipe = TrainingRecipe(optimizer="ivon", normalise="start", check_every=5, patience=2, mix="sampled")
     assert TrainingRecipe.of(recipe.identity()) == recipe
+
+
+def test_the_section_of_a_recipe_file_has_the_same_settings_and_defaults() -> None:
+    section = TrainingSection()
+    assert TrainingRecipe.of(section.model_dump()) == TrainingRecipe()
+    assert list(section.model_dump()) == list(asdict(TrainingRecipe()))
+    given = {"mix": "sampled", "precision": "float16", "accumulate": 3, "normalise": "start", "save_every": 5}
+    given |= {"check_every": 4, "patience": 2, "device": "cpu"}
+    assert TrainingRecipe.of(TrainingSection.model_validate(given).model_dump()) == TrainingRecipe.of(given)

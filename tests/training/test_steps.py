@@ -157,3 +157,13 @@ def test_a_module_that_raises_is_a_training_error_that_names_the_step() -> None:
     problem = Problem(tasks.tasks, Picky, tasks.problem().data, "gaussian")
     with pytest.raises(TrainingError, match="broke at step 0 of 3: ValueError: seven is a bad number"):
         finetune(problem, tasks.as_params(THETA), ALPHA, TrainingRecipe(steps=3))
+
+
+def test_full_memory_comes_with_what_helps() -> None:
+    def full(module: nn.Module, batch: Batch) -> Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    tasks = _tasks()
+    problem = Problem(tasks.tasks, tasks.problem().build, tasks.problem().data, "gaussian", full)
+    with pytest.raises(TrainingError, match=r"broke at step 0 of 3: out of memory\. Divide each step.*accumulate"):
+        finetune(problem, tasks.as_params(THETA), ALPHA, TrainingRecipe(steps=3))

@@ -31,12 +31,12 @@ CORRELATION = 0.8
 _RELIABLE = 0.8
 """Share of the measured variance that must be signal: below it, correlations are low whatever the posterior."""
 
-CURVATURE_ELSEWHERE = "curvature where merges land (posterior.settings: location: centred, or average, or segment)"
-MORE_EXAMPLES = "held-out examples for the curvature (posterior.split: validation), or more of them"
-MORE_FLEXIBLE = (
-    "a more flexible posterior (posterior.family: subspace), more damping, or a Newton correction of the merge "
-    "(newton_correct)"
+CURVATURE_ELSEWHERE = (
+    "curvature where merges land (posterior.settings: location: centred), which the default posterior has, or a Newton "
+    "correction by such a posterior (newton_correct)"
 )
+MORE_EXAMPLES = "held-out examples for the curvature (posterior.split: validation), or more of them"
+MORE_FLEXIBLE = "a more flexible posterior (posterior.family: subspace)"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from paretomerge.diagnoses import (
     transfers_of,
     underpowered,
 )
-from paretomerge.errors import PosteriorError
+from paretomerge.errors import DataError, PosteriorError
 from paretomerge.fronts.search import thinned
 from paretomerge.posteriors import PredictedLoss
 from paretomerge.recipes import digest_recipe
@@ -47,7 +47,7 @@ def free_diagnoses(
         stakes: `[T]`, nats, what each loss can lose; what was stored, else up to a constant guess, when `None`.
     """
     study = fitted.study
-    found = [*underpowered(_traded(scores, front), example_counts(study))]
+    found = [*underpowered(_traded(scores, front), example_counts(study))] if len(scores) else []
     losses = [fitted.curvatures.losses.get(task) for task in study.tasks]
     if all(losses):
         known = [loss for loss in losses if loss is not None]
@@ -113,7 +113,7 @@ def _seen_by_posteriors(
     landscape: Landscape,
     front: Front,
     scores: Scores,
-    stakes: Sequence[float],
+    stakes: Sequence[float] | None,
 ) -> list[Diagnosis]:
     """Distances and predicted losses of merged models, at the scored points; at points of the front without any."""
     scored = len(scores) > 0
@@ -136,21 +136,23 @@ def _seen_by_posteriors(
     found: list[Diagnosis] = []
     if scored:
         found += predictions_disagree(scores.take(rows), predicted, study.tasks)
-    if np.isfinite(distances).all():
+    if stakes is not None and np.isfinite(distances).all():
         found += far_from_finetunes(study.tasks, points, distances, stakes)
     return found
 
 
-def _stakes(study: Study, losses: Sequence[PredictedLoss]) -> list[float]:
-    """What each loss can lose: as it was measured, else up to a constant guess."""
-    measured = _fact(study).get("stakes")
+def _stakes(study: Study, losses: Sequence[PredictedLoss]) -> list[float] | None:
+    """What each loss can lose: as it was measured, else up to a constant guess; `None` where nobody can guess."""
+    measured, problem = _fact(study).get("stakes"), study.problem
     if measured is not None:
         return [float(stake) for stake in measured]
-    problem = study.require_problem("the stake of a loss")
-    guesses = [
-        constant_guess((targets for _, targets in problem.batches(task, study.recipe.front.split)), problem.likelihood)
-        for task in study.tasks
-    ]
+    if problem is None or problem.loss_fn is not None:
+        return None
+    try:
+        batches = [problem.batches(task, study.recipe.front.split) for task in study.tasks]
+    except DataError:
+        return None  # a front without evaluations needs no examples
+    guesses = [constant_guess((targets for _, targets in each), problem.likelihood) for each in batches]
     at_finetunes = [loss.at(tune) for loss, tune in zip(losses, study.finetunes.values(), strict=True)]
     return [guess - own for guess, own in zip(guesses, at_finetunes, strict=True)]
 

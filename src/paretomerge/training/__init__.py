@@ -9,8 +9,10 @@ from paretomerge.training.lora_settings import LoraSettings
 from paretomerge.training.losses import weighted_loss
 from paretomerge.training.recipe import TrainingRecipe
 from paretomerge.training.runs import finetune_runs, mixture_of_runs
+from paretomerge.training.validation import Check
 
 __all__ = [
+    "Check",
     "ExamplePool",
     "Finetuned",
     "Ivon",

@@ -206,7 +206,8 @@ def _device(name: str) -> torch.device:
     # torch has no one exception for it: assertions, runtime errors and missing backends all occur.
     except Exception as error:
         raise RecipeError(
-            f"training.device: {name!r} cannot be used here ({error}): give 'cpu', or 'auto' for what there is"
+            f"training.device: {name!r} cannot be used here ({str(error)[:80]}): give 'cpu', or 'auto' for what "
+            "there is"
         ) from error
     return device
 

@@ -78,9 +78,10 @@ class TrainingRecipe:
         """From plain values, as a recipe's file has them.
 
         Raises:
-            RecipeError: an unknown setting of IVON or of an adapter, or what the constructor refuses.
+            RecipeError: an unknown setting, of IVON or of an adapter too, or what the constructor refuses.
         """
         given = dict(settings)
+        _require_known("training", cls, given)
         for name, section in _SECTIONS.items():
             if isinstance(given.get(name), Mapping):
                 given[name] = _section(name, section, given[name])
@@ -190,10 +191,14 @@ def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
 
 
 def _section(name: str, section: type, given: Mapping[str, Any]) -> Any:
+    _require_known(name, section, given)
+    return section(**given)
+
+
+def _require_known(name: str, section: type, given: Mapping[str, Any]) -> None:
     known = [field.name for field in fields(section)]
     for key in given:
         if key not in known:
             raise RecipeError(
                 f"{name} has no setting {key!r}{nearest(key, known)}: its settings are {', '.join(known)}"
             )
-    return section(**given)

@@ -21,6 +21,9 @@ from paretomerge.training.precision import Precision
 from paretomerge.training.randomness import random_state, restore_random_state
 from paretomerge.training.recipe import TrainingRecipe
 
+ROOM = "Divide each step (training.accumulate), set precision to bfloat16, or train an adapter (training.lora)"
+"""What helps where memory is full."""
+
 
 @dataclass(frozen=True, eq=False)
 class Training:
@@ -66,7 +69,8 @@ class Training:
             raise
         except Exception as error:
             kind = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
-            raise TrainingError(f"training broke at step {step} of {self.recipe.steps}: {kind}{error}") from error
+            full = f". {ROOM}" if isinstance(error, torch.OutOfMemoryError) else ""
+            raise TrainingError(f"training broke at step {step} of {self.recipe.steps}: {kind}{error}{full}") from error
         return sum(losses) / len(losses)
 
     @property
