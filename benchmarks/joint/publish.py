@@ -15,96 +15,111 @@ from typing import Any
 
 import numpy as np
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from publishing import RESAMPLES, machine, write_section
 
+BENCHMARKS = Path(__file__).parents[1]
 STARTS = {"base": "the base", "average": "the average", "merge": "the posteriors' merge"}
-Runs = dict[str, list[dict[str, Any]]]
-"""Start → one entry per weighting of one seed."""
+Origin = tuple[str, float]
+"""Where a training starts, and its learning rate as a multiple of the recipe's."""
+Runs = dict[Origin, list[dict[str, Any]]]
+"""One entry per weighting of one seed."""
 
 
 def main() -> None:
     """Read, aggregate, publish."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    folder = parser.parse_args().out / "warm_start"
+    out = parser.parse_args().out
     results: dict[str, Any] = machine()
     sections = []
     for name in ("digits", "sentiment"):
-        seeds = {int(place.name[4:]): read(place) for place in sorted((folder / name).glob("seed*"))}
-        # A seed under which settings were chosen is no result.
-        complete = {seed: runs for seed, runs in seeds.items() if seed < 100 and is_complete(runs)}
-        if complete:
-            results[name] = aggregate(complete)
-            sections.append(f"**{name.capitalize()}**: {table(results[name])}")
-    (HERE.parent / "results" / "warm-start.json").write_text(json.dumps(results, indent=2) + "\n")
-    write_section(HERE.parent / "README.md", "warm-start", "\n\n".join(sections))
+        seeds = complete_seeds(out / "warm_start" / name)
+        if seeds:
+            results[name] = aggregate(seeds)
+            sections.append(f"**{name.capitalize()}**, {table(results[name])}")
+        longer = complete_seeds(out / "warm_start_long" / name)
+        if longer:
+            results[f"{name}, longer"] = aggregate(longer)
+            sections.append(f"**{name.capitalize()}, longer**, {table(results[f'{name}, longer'], needed=False)}")
+    (BENCHMARKS / "results" / "warm-start.json").write_text(json.dumps(results, indent=2) + "\n")
+    write_section(BENCHMARKS / "README.md", "warm-start", "\n\n".join(sections))
     print("\n\n".join(sections))
 
 
+def complete_seeds(folder: Path) -> dict[int, Runs]:
+    """The seeds with every weighting from every start; a seed under which settings were chosen is no result."""
+    found = {int(place.name[4:]): read(place) for place in sorted(folder.glob("seed*"))}
+    found = {seed: runs for seed, runs in found.items() if seed < 100 and runs}
+    origins = set().union(*found.values()) if found else set()
+    most = max((len(rows) for runs in found.values() for rows in runs.values()), default=0)
+    return {
+        seed: runs
+        for seed, runs in found.items()
+        if set(runs) == origins and all(len(rows) == most for rows in runs.values())
+    }
+
+
 def read(place: Path) -> Runs:
-    """The runs of one seed at the recipe's own learning rate."""
+    """The runs of one seed."""
     found: Runs = defaultdict(list)
-    for file in sorted(place.glob("*-rate1.json")):
+    for file in sorted(place.glob("*.json")):
         run = json.loads(file.read_text())
-        found[run["start"]].append(run)
+        found[run["start"], run["rate"]].append(run)
     for runs in found.values():
         runs.sort(key=lambda run: run["weights"])
     return dict(found)
 
 
-def is_complete(runs: Runs) -> bool:
-    """Whether every start has every weighting."""
-    return set(runs) == set(STARTS) and len({len(found) for found in runs.values()}) == 1
-
-
 def aggregate(seeds: dict[int, Runs]) -> dict[str, Any]:
     """Over seeds: how many steps reach the loss of a whole training from the base, and the loss at equal steps."""
-    first = next(iter(seeds.values()))["base"][0]
-    lengths = [run["steps"] for run in first["runs"]]
-    rows = []
-    for start in STARTS:
-        losses = np.array([mean_over(runs[start], "scalarised") for runs in seeds.values()])  # [seeds, lengths]
-        hits = np.array([mean_over(runs[start], "accuracies") for runs in seeds.values()])
-        needed = [[steps_needed(run) for run in runs[start]] for runs in seeds.values()]
-        share = np.array([np.mean([min(n, first["steps"]) for n in row]) for row in needed]) / first["steps"]
-        rows.append(
-            {
-                "start": start,
-                "steps_needed_by_seed": [[None if math.isinf(n) else n for n in row] for row in needed],
-                "median_steps_needed": plain(float(np.median(np.concatenate(needed)))),
-                "share": float(share.mean()),
-                "share_interval_95": interval(share),
-                "never": int(np.isinf(np.concatenate(needed)).sum()),
-                "loss": losses.mean(axis=0).tolist(),
-                "accuracy": hits.mean(axis=0).tolist(),
-            }
-        )
-    truth = np.array([np.mean([run["truth"]["scalarised"] for run in runs["base"]]) for runs in seeds.values()])
+    plain_runs = [runs["base", 1.0] for runs in seeds.values()]
+    first = plain_runs[0][0]
+    truths = [run["truth"] for runs in plain_runs for run in runs]
     again = [
-        abs(r["again"]["scalarised"] - r["truth"]["scalarised"])
-        for s in seeds.values()
-        for r in s["base"]
-        if "again" in r
+        abs(run["again"]["scalarised"] - run["truth"]["scalarised"])
+        for runs in plain_runs
+        for run in runs
+        if "again" in run
     ]
+    origins = sorted(next(iter(seeds.values())), key=lambda origin: (list(STARTS).index(origin[0]), -origin[1]))
     return {
         "seeds": list(seeds),
-        "weightings": [run["weights"] for run in next(iter(seeds.values()))["base"]],
+        "weightings": [run["weights"] for run in plain_runs[0]],
         "whole": first["steps"],
-        "steps": lengths,
-        "truth_loss": float(truth.mean()),
-        "truth_accuracy": float(
-            np.mean([np.mean(r["truth"]["accuracies"]) for s in seeds.values() for r in s["base"]])
-        ),
+        "steps": [part["steps"] for part in first["runs"]],
+        "truth_loss": float(np.mean([truth["scalarised"] for truth in truths])),
+        "truth_accuracy": float(np.mean([np.mean(truth["accuracies"]) for truth in truths])),
         "noise": float(np.mean(again)) if again else None,
-        "rows": rows,
+        "rows": [row_of(origin, [runs[origin] for runs in seeds.values()], first["steps"]) for origin in origins],
     }
 
 
-def mean_over(runs: list[dict[str, Any]], what: str) -> list[float]:
+def row_of(origin: Origin, seeds: list[list[dict[str, Any]]], whole: int) -> dict[str, Any]:
+    """One start and learning rate."""
+    needed = [[steps_needed(run) for run in runs] for runs in seeds]
+    share = np.array([np.mean([min(steps, whole) for steps in row]) for row in needed]) / whole
+    behind = np.array(
+        [mean_over(runs, "scalarised") - np.mean([r["truth"]["scalarised"] for r in runs]) for runs in seeds]
+    )
+    return {
+        "start": origin[0],
+        "rate": origin[1],
+        "steps_needed_by_seed": [[finite(steps) for steps in row] for row in needed],
+        "median_steps_needed": finite(float(np.median(np.concatenate(needed)))),
+        "share": float(share.mean()),
+        "share_interval_95": interval(share[:, None])[0],
+        "never": int(np.isinf(np.concatenate(needed)).sum()),
+        "of": int(np.concatenate(needed).size),
+        "loss": np.mean([mean_over(runs, "scalarised") for runs in seeds], axis=0).tolist(),
+        "behind_whole_interval_95": interval(behind),
+        "accuracy": np.mean([mean_over(runs, "accuracies") for runs in seeds], axis=0).tolist(),
+    }
+
+
+def mean_over(runs: list[dict[str, Any]], what: str) -> np.ndarray:
     """Mean over weightings (and tasks) at every length."""
-    return np.mean([[np.mean(part[what]) for part in run["runs"]] for run in runs], axis=0).tolist()
+    return np.mean([[np.mean(part[what]) for part in run["runs"]] for run in runs], axis=0)
 
 
 def steps_needed(run: dict[str, Any]) -> float:
@@ -113,43 +128,41 @@ def steps_needed(run: dict[str, Any]) -> float:
     return float(min(good)) if good else math.inf
 
 
-def interval(values: np.ndarray) -> list[float]:
-    """95 % percentile interval of the mean, resampling seeds."""
+def interval(values: np.ndarray) -> list[list[float]]:
+    """95 % percentile intervals of the means of columns, resampling seeds."""
     draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    return [float(q) for q in np.percentile(values[draws].mean(axis=1), [2.5, 97.5])]
+    return np.percentile(values[draws].mean(axis=1), [2.5, 97.5], axis=0).T.tolist()
 
 
-def plain(value: float) -> float | None:
+def finite(value: float) -> float | None:
     """JSON has no infinity."""
     return None if math.isinf(value) else value
 
 
-def table(found: dict[str, Any]) -> str:
-    """The markdown table of one setting."""
+def table(found: dict[str, Any], needed: bool = True) -> str:
+    """The markdown table of one setting, with the steps that are needed or without."""
     whole, lengths = found["whole"], found["steps"]
     noise = "" if found["noise"] is None else f" (noise {found['noise']:.4f})"
+    rates = len({row["rate"] for row in found["rows"]}) > 1
+    columns = ["from", *(["rate"] if rates else [])]
+    columns += ["steps needed", f"share of {whole}", "never"] if needed else []
     lines = [
-        f"seeds {', '.join(map(str, found['seeds']))}, {len(found['weightings'])} weightings each. Joint finetuning from "
-        f"the base with {whole} steps reaches a weighted test loss of {found['truth_loss']:.4f}{noise} and an accuracy "
-        f"of {found['truth_accuracy']:.4f}. *Steps needed*: the shortest training that is as good; *share* counts a "
-        f"training that never is as a whole one; 95 % interval over seeds.",
+        f"seeds {', '.join(map(str, found['seeds']))}, {len(found['weightings'])} weighting(s): {whole} joint steps "
+        f"from the base reach a weighted test loss of {found['truth_loss']:.4f}{noise} and an accuracy of "
+        f"{found['truth_accuracy']:.4f}.",
         "",
-        f"| from | steps needed (median) | share of {whole} | never | "
-        + " | ".join(f"loss, {steps} steps" for steps in lengths)
-        + " |",
-        "|---" * (4 + len(lengths)) + "|",
+        f"| {' | '.join(columns)} | {' | '.join(f'loss (accuracy), {steps} steps' for steps in lengths)} |",
+        "|---" * (len(columns) + len(lengths)) + "|",
     ]
     for row in found["rows"]:
         low, high = row["share_interval_95"]
-        needed = "more" if row["median_steps_needed"] is None else f"{row['median_steps_needed']:g}"
-        losses = " | ".join(f"{loss:.4f}" for loss in row["loss"])
-        lines.append(
-            f"| {STARTS[row['start']]} | {needed} | {row['share']:.2f} [{low:.2f}, {high:.2f}] | {row['never']} | {losses} |"
-        )
-    accuracies = "; ".join(
-        f"{STARTS[row['start']]} " + ", ".join(f"{hit:.3f}" for hit in row["accuracy"]) for row in found["rows"]
-    )
-    return "\n".join([*lines, "", f"Accuracies at the same steps: {accuracies}."])
+        steps = "more" if row["median_steps_needed"] is None else f"{row['median_steps_needed']:g}"
+        cells = [STARTS[row["start"]], *([f"× {row['rate']:g}"] if rates else [])]
+        if needed:
+            cells += [steps, f"{row['share']:.2f} [{low:.2f}, {high:.2f}]", f"{row['never']} of {row['of']}"]
+        cells += [f"{loss:.4f} ({hits:.3f})" for loss, hits in zip(row["loss"], row["accuracy"], strict=True)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -40,14 +40,19 @@ class CriterionRule(Protocol):
         """`[..., K]`: whether a point fulfils what the rule demands; `None` for a rule that demands nothing."""
 
 
+SAME = 1e-12
+"""Numbers that differ by less are equal: on a symmetric front rounding must not decide."""
+
+
 def preferred(front: Front, criterion: np.ndarray, among: np.ndarray | None = None) -> int:
     """The point with the smallest `criterion [K]`, of those `among [K]`.
 
     Equal ones are told apart by the sum of the normalised objectives, then by their number.
     """
     rows = np.arange(len(front)) if among is None else np.flatnonzero(among)
-    total = normalised_front(front).sum(axis=1)
-    return int(rows[np.lexsort((total[rows], criterion[rows]))[0]])
+    for key in (criterion, normalised_front(front).sum(axis=1)):
+        rows = rows[key[rows] <= key[rows].min() + SAME]
+    return int(rows[0])
 
 
 def eligible(rule: CriterionRule, front: Front) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from paretomerge.cli.diagnosed import warn_of_run
 from paretomerge.cli.options import JsonOption, RunFolderArgument, print_json
 from paretomerge.cli.progress import shown_progress
 from paretomerge.cli.wishes import Wish
@@ -109,6 +110,7 @@ def command(
         typer.echo(f"it keeps what was asked for: {100 * choice.probability_fulfilled:.0f} %")
     if choice.alternatives:
         console.print(alternatives_table(choice))
+    warn_of_run(study)
     following = f"finetune {run} joint/ --point chosen" if joint else f"export {run} --point chosen merged/"
     typer.echo(f"next: paretomerge {following}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paretomerge.cli.diagnosed import warn_of_run
 from paretomerge.cli.options import JsonOption, RecipeOrRun, parse_numbers, parse_settings, print_json
 from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError
@@ -63,6 +64,8 @@ def command(
     alpha = parse_numbers(weights, "--weights") if weights is not None else None
     if task is not None:
         alpha = weights_of_task(study, task)
+    if start == "merged" or alpha is None:
+        warn_of_run(study)
     with shown_progress(quiet=json) as progress:
         summary = finetune_run(
             study,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from paretomerge.cli.diagnosed import warn_of
 from paretomerge.cli.options import JsonOption, OutOption, RecipeOrRun, print_json
 from paretomerge.cli.progress import shown_progress
 
@@ -41,9 +42,7 @@ def command(
     console.print(front_table(estimated.front, estimated.uncertainty))
     for warning in estimated.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    for diagnosis in estimated.diagnoses:
-        if diagnosis.severity == "warning":
-            typer.echo(f"warning: {diagnosis}", err=True)
+    warn_of(estimated.diagnoses)
     for sentence in estimated.summary:
         console.print(sentence, highlight=False)
     typer.echo(f"run folder: {study.folder.path}\nnext: paretomerge choose {study.folder.path} --knee")

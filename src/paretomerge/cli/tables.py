@@ -7,30 +7,40 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from paretomerge.choices import Choice
+from paretomerge.fronts.search import thinned
 from paretomerge.fronts.uncertainty import FrontUncertainty
 from paretomerge.reports import compact_table
-from paretomerge.types import Front, FrontPoint
+from paretomerge.types import Front, FrontPoint, to_minimised
 
 _MOST_COORDINATES = 12
+MOST_POINTS = 20
 
 
 def front_table(front: Front, uncertainty: FrontUncertainty | None = None) -> Table:
-    """Every point with its number, weights, values with intervals, and how probable it is on the front."""
-    title = "front (predicted)" if set(front.origin) == {"predicted"} else "front"
+    """Points with their number, weights, values with intervals, and how probable they are on the front.
+
+    Of a front with many points some that stand for all.
+    """
+    rows = thinned(to_minimised(front.values, front.objectives), MOST_POINTS)
+    title = "front (predicted" if set(front.origin) == {"predicted"} else "front"
+    if len(rows) < len(front):
+        title += f"{', ' if '(' in title else ' ('}{len(rows)} of {len(front)} points"
+    title += ")" if "(" in title else ""
+    points = [front[row] for row in rows]
     if uncertainty is None:
-        return points_table(front, title)
-    columns = _weight_columns(list(front))
+        return points_table(points, title)
+    columns = _weight_columns(points)
     # Side by side where they fit into 80 columns, otherwise intervals go below.
     wide = 14 + 8 * (len(columns) - 1) + 22 * len(front.objectives) > 80
     between = "\n" if wide else " "
     for column, objective in enumerate(front.objectives):
-        ends = zip(uncertainty.lower[:, column], uncertainty.upper[:, column], strict=True)
+        ends = zip(uncertainty.lower[rows, column], uncertainty.upper[rows, column], strict=True)
         shown = [
             f"{_digits(value)}{between}[{_digits(low, 2)}, {_digits(high, 2)}]"
-            for value, (low, high) in zip(front.values[:, column], ends, strict=True)
+            for value, (low, high) in zip(front.values[rows, column], ends, strict=True)
         ]
         columns.append((objective.name, shown))
-    columns.append(("on\nfront", [f"{100 * share:.0f} %" for share in uncertainty.nondominated]))
+    columns.append(("on\nfront", [f"{100 * share:.0f} %" for share in uncertainty.nondominated[rows]]))
     return compact_table(columns, f"{title}, {100 * uncertainty.level:g} % intervals")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paretomerge.cli.diagnosed import warn_of_run
 from paretomerge.cli.options import JsonOption, OutOption, RecipeOrRun, parse_numbers, print_json
 from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError, nearest
@@ -50,6 +51,7 @@ def command(
     if len(given) < len(trained or ()):
         raise InputError("--trained: two checkpoints for the same weights: give one")
     count = points if points is not None else 0 if given else _DEFAULT
+    warn_of_run(study)
     with shown_progress(quiet=json) as progress:
         verification = verify_run(study, count, progress, trained=given)
     if json:
@@ -100,7 +102,7 @@ def _table(verification: Verification) -> Table:
         ("trained", [f"{truths.values[pair]:.4g}" for pair in pairs]),
         ("error", [f"{error:+.2g}" for error in errors]),
         ("inside\ninterval", ["yes" if inside[row][column] else "no" for row, column in pairs]),
-        ("recalibrated", [f"{verification.left_out.mean[pair]:.4g}" for pair in pairs]),
+        ("recalibrated\nby the others", [f"{verification.left_out.mean[pair]:.4g}" for pair in pairs]),
     ]
     tasks = "/".join(truths.tasks)
     plural = "" if len(truths) == 1 else "s"

@@ -12,9 +12,10 @@ from paretomerge.errors import DataError, MissingExtraError
 from paretomerge.exports import ModelCard, citations_of
 from paretomerge.recipes import method
 from paretomerge.stages.choose import FrontKind, front_of
+from paretomerge.stages.ledger import run_ledger
 from paretomerge.stages.scoring import Progress
 from paretomerge.stages.study import Study
-from paretomerge.types import Front, FrontPoint, Ledger, to_minimised
+from paretomerge.types import Front, FrontPoint, to_minimised
 
 PICTURE = "front.png"
 POSTERIOR_RULES = ("posterior", "fisher", "mixture")
@@ -33,8 +34,6 @@ def card_of(
         picture: of the front.
         notes: sentences about the files.
     """
-    with study.folder.open_journal() as journal:
-        ledger = sum(journal.ledger().values(), Ledger())
     return ModelCard(
         name=study.folder.path.name,
         method=_method(study),
@@ -44,7 +43,7 @@ def card_of(
         objectives=study.objectives,
         base=name_of(study.recipe.base),
         gives_up=_gives_up(study, point),
-        ledger=ledger,
+        ledger=run_ledger(study).total,
         picture=picture,
         citations=_citations(study),
         notes="\n".join(f"- {note}." for note in notes),

@@ -23,13 +23,13 @@ function scaleOf(front) {
 }
 
 // The smallest criterion; equal ones are told apart by the sum of the normalised objectives, then by their number.
+// Numbers that differ by rounding only are equal.
 function preferred(criterion, total, among) {
-  let found = null;
-  for (const i of among) {
-    const closer = found === null || criterion[i] < criterion[found];
-    if (closer || (criterion[i] === criterion[found] && total[i] < total[found])) found = i;
+  for (const key of [criterion, total]) {
+    const least = among.reduce((low, i) => Math.min(low, key[i]), Infinity);
+    among = among.filter((i) => key[i] <= least + 1e-12);
   }
-  return found;
+  return among.length ? among[0] : null;
 }
 
 const every = (front) => front.values.map((_, i) => i);
