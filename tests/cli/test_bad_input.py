@@ -19,9 +19,10 @@ from paretomerge.runs.migrations import MIGRATIONS
 
 
 def _refused(answer: Answer, *seen: str, code: int = 2) -> None:
-    """One message on standard error, with every text in it; no traceback, nothing on standard output."""
+    """One message on standard error, after warnings, with every text in it; no traceback, nothing on standard output."""
     assert answer.code == code, answer.err
-    assert answer.err.startswith("error: "), answer.err
+    lines = [line for line in answer.err.splitlines() if not line.startswith("warning: ")]
+    assert lines[0].startswith("error: "), answer.err
     assert answer.err.count("error: ") == 1, answer.err
     for text in seen:
         assert text in answer.err, answer.err
@@ -299,7 +300,7 @@ def test_an_export_over_something_else(started: Path) -> None:
 
 
 def test_no_points_to_verify(started: Path) -> None:
-    _refused(invoke("verify", started, "--points", 0), "verify needs at least one point, got 0")
+    _refused(invoke("verify", started, "--points", 0), "nothing was trained yet: give --points 3, or a checkpoint of yours with --trained")
 
 
 @pytest.mark.parametrize("verb", [("choose", "--knee"), ("front",), ("report",), ("verify",), ("fit",)])

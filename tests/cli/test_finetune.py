@@ -94,7 +94,7 @@ def test_scales_and_early_stopping_are_said_aloud(own: Path) -> None:
 
 
 def test_ctrl_c_is_answered_and_the_same_command_continues(own: Path, tiny: Path, tmp_path: Path) -> None:
-    command = ["finetune", "recipe.yaml", "joint", "--weights", WEIGHTS, "--steps", "400", "--set", "save_every=10"]
+    command = ["finetune", "recipe.yaml", "joint", "--weights", WEIGHTS, "--steps", "1500", "--set", "save_every=10"]
     process = start_cli(*command, folder=own)
     deadline = time.monotonic() + 60
     while not list(own.glob("recipe-run/training/*/training.pt")) and time.monotonic() < deadline:
@@ -109,7 +109,7 @@ def test_ctrl_c_is_answered_and_the_same_command_continues(own: Path, tiny: Path
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     whole = copy_folder(tiny, tmp_path / "whole")
-    options = ("--steps", 400, "--json")
+    options = ("--steps", 1500, "--json")
     expected = invoke("finetune", whole / "recipe.yaml", whole / "joint", "--weights", WEIGHTS, *options).json
     assert json.loads(out)["scores"] == expected["scores"]
     assert (own / "joint" / "model.safetensors").read_bytes() == (whole / "joint" / "model.safetensors").read_bytes()

@@ -93,10 +93,12 @@ def test_every_tensor_that_is_needed_is_read_once_and_no_other(folder: Path, rea
     weights = [[0.5, 0.5]] * count
     merged = stream(folder, inputs_of(folder), weights, rule, count)
     from_inputs = {key: number for key, number in reads.items() if key[0] in ("base", "a", "b")}
-    expected = {(task, tensor): 1 for task in "ab" for tensor in NAMES} | {("base", "steps"): 1}
+    needed = {(task, tensor): 1 for task in "ab" for tensor in NAMES} | {("base", "steps"): 1}
     if reads_base:
-        expected |= {("base", tensor): 1 for tensor in NAMES}
-    assert from_inputs == expected
+        needed |= {("base", tensor): 1 for tensor in NAMES if tensor.startswith("w") or not isinstance(rule, ByPattern)}
+    # What one rule of several needs of the base is read ahead for all of them, where there is time.
+    allowed = needed | ({("base", tensor): 1 for tensor in NAMES} if reads_base else {})
+    assert needed.items() <= from_inputs.items() <= allowed.items()
     assert not reads.not_ahead
     tasks = {task: {n: t for n, t in params(seed).items() if n in NAMES} for seed, task in enumerate("ab", start=1)}
     truth = merge(tasks, [0.5, 0.5], rule=rule, base=params(0))

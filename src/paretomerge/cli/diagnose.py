@@ -30,8 +30,13 @@ def command(
     if json:
         print_json({"run": str(study.folder.path), "diagnoses": [each.as_dict() for each in found]})
         return
+    from rich.console import Console
+    from rich.padding import Padding
+
+    console = Console(highlight=False, markup=False)
     for each in found:
-        typer.echo(f"{each.severity}: {each.message}\n  try: {each.remedy}")
+        console.print(f"{each.severity}: {each.message}")
+        console.print(Padding(f"try: {each.remedy}", (0, 0, 0, 2)))
     warnings = sum(each.severity == "warning" for each in found)
     notes = len(found) - warnings
     typer.echo(f"{_count(warnings, 'warning')}, {_count(notes, 'note')}; a preview without any can still be wrong")

@@ -31,8 +31,9 @@ def command(
     from paretomerge.reports.columns import ledger_columns
 
     columns = [(column.name, column.cells) for column in ledger_columns(ledger.rows())]
-    Console().print(compact_table(columns, "costs", left=1))
-    typer.echo(ledger.summary)
+    console = Console(highlight=False, markup=False)
+    console.print(compact_table(columns, "costs", left=1))
+    console.print(ledger.summary)
     for sentence in ledger.assumptions:
-        typer.echo(f"- {sentence}")
+        console.print(f"- {sentence}")
     typer.echo(f"next: paretomerge report {run}")
