@@ -19,7 +19,7 @@ from paretomerge.runs.migrations import MIGRATIONS
 
 
 def _refused(answer: Answer, *seen: str, code: int = 2) -> None:
-    """One message on standard error, after warnings, with every text in it; no traceback, nothing on standard output."""
+    """One message on standard error, after warnings, with every text in it; no traceback, no standard output."""
     assert answer.code == code, answer.err
     lines = [line for line in answer.err.splitlines() if not line.startswith("warning: ")]
     assert lines[0].startswith("error: "), answer.err
@@ -300,7 +300,10 @@ def test_an_export_over_something_else(started: Path) -> None:
 
 
 def test_no_points_to_verify(started: Path) -> None:
-    _refused(invoke("verify", started, "--points", 0), "nothing was trained yet: give --points 3, or a checkpoint of yours with --trained")
+    _refused(
+        invoke("verify", started, "--points", 0),
+        "nothing was trained yet: give --points 3, or a checkpoint of yours with --trained",
+    )
 
 
 @pytest.mark.parametrize("verb", [("choose", "--knee"), ("front",), ("report",), ("verify",), ("fit",)])
