@@ -36,7 +36,7 @@ from paretomerge.types import Params
 SEEDS = {"digits": (0, 1, 2, 3, 4), "sentiment": (0, 1, 2)}
 STEPS = {"digits": (5, 10, 20, 40, 60, 100, 140), "sentiment": (25, 75)}
 """Of 200 and of 250."""
-WEIGHTINGS = {"digits": ((2, 2, 2), (4, 1, 1), (1, 4, 1), (1, 1, 4)), "sentiment": ((8, 8, 8), (16, 4, 4))}
+WEIGHTINGS = {"digits": ((2, 2, 2), (4, 1, 1), (1, 4, 1), (1, 1, 4)), "sentiment": ((8, 8, 8),)}
 STARTS = ("base", "average", "merge")
 RATES = {"digits": (1.0,), "sentiment": (1.0, 0.3, 0.1)}
 """Of warm starts; from the base it is the recipe's own. On digits chosen among 1, 0.5, 0.25 with seed 100."""
