@@ -47,7 +47,7 @@ from paretomerge.diagnoses import (
 )
 from paretomerge.diagnoses.noise import noise_variance, score_variance
 from paretomerge.evaluation import Evaluation, SupervisedEvaluator, evaluate_one, shared_covariance
-from paretomerge.stages.previews import PreviewMethod, merged_models
+from paretomerge.stages.fitting.previews import PreviewMethod, merged_models
 from paretomerge.types import Objective, Params, Scores
 
 TUNED, REPORTED = (5, 6, 7), (0, 1, 2, 3, 4)

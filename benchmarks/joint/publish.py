@@ -42,6 +42,10 @@ def main() -> None:
         if longer:
             results[f"{name}, longer"] = aggregate(longer)
             sections.append(f"**{name.capitalize()}, longer**, {table(results[f'{name}, longer'], needed=False)}")
+    fresh = read_fresh(out / "fresh_examples")
+    if fresh:
+        results["sentiment, fresh examples"] = fresh
+        sections.append(fresh_table(fresh))
     (BENCHMARKS / "results" / "warm-start.json").write_text(json.dumps(results, indent=2) + "\n")
     write_section(BENCHMARKS / "README.md", "warm-start", "\n\n".join(sections))
     print("\n\n".join(sections))
@@ -132,6 +136,41 @@ def interval(values: np.ndarray) -> list[list[float]]:
     """95 % percentile intervals of the means of columns, resampling seeds."""
     draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     return np.percentile(values[draws].mean(axis=1), [2.5, 97.5], axis=0).T.tolist()
+
+
+def read_fresh(folder: Path) -> dict[str, Any]:
+    """Start → the runs of every seed on examples that no finetune has seen."""
+    found: dict[str, Any] = {}
+    for start in STARTS:
+        runs = {int(file.parent.name[4:]): json.loads(file.read_text()) for file in folder.glob(f"seed*/{start}.json")}
+        if runs:
+            found[start] = dict(sorted(runs.items()))
+    return found
+
+
+def fresh_table(found: dict[str, Any]) -> str:
+    """The markdown table of joint steps on fresh examples, at equal weights."""
+    first = next(iter(next(iter(found.values())).values()))
+    rates = list(first["rates"])
+    steps = [part["steps"] for part in first["rates"][rates[0]]]
+    seeds = {start: ", ".join(map(str, runs)) for start, runs in found.items()}
+    lines = [
+        "**Sentiment, joint steps on examples that no finetune has seen**, equal weights. *Seen*: the start's loss on "
+        "training examples.",
+        "",
+        f"| from | seeds | rate | seen | {' | '.join(f'loss (accuracy), {count} steps' for count in steps)} | whole |",
+        "|---" * (5 + len(steps)) + "|",
+    ]
+    for start, runs in found.items():
+        seen = np.mean([run["starts"]["training"] for run in runs.values()])
+        whole = np.mean([run["truth"]["scalarised"] for run in runs.values()])
+        for rate in rates:
+            rows = [run["rates"][rate] for run in runs.values()]
+            losses = np.mean([[part["scalarised"] for part in row] for row in rows], axis=0)
+            hits = np.mean([[np.mean(part["accuracies"]) for part in row] for row in rows], axis=0)
+            cells = " | ".join(f"{loss:.4f} ({hit:.3f})" for loss, hit in zip(losses, hits, strict=True))
+            lines.append(f"| {STARTS[start]} | {seeds[start]} | × {rate} | {seen:.4f} | {cells} | {whole:.4f} |")
+    return "\n".join(lines)
 
 
 def finite(value: float) -> float | None:

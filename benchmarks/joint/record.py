@@ -26,7 +26,7 @@ from settings import SETTINGS, Setting
 from paretomerge import Averaging, FitIsotropic, FitSubspace
 from paretomerge.curvature import FitDiagonal, fit_curvatures
 from paretomerge.evaluation import evaluate_one, supervised_objectives
-from paretomerge.stages.previews import PreviewMethod, coordinates_loss, merged_models
+from paretomerge.stages.fitting.previews import PreviewMethod, coordinates_loss, merged_models
 from paretomerge.types import Params
 
 SEEDS = {"digits": tuple(range(10)), "sentiment": (0, 1, 2)}

@@ -18,7 +18,7 @@ from paretomerge.errors import PosteriorError
 from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.merging import MergeRule, PosteriorMerge
 from paretomerge.posteriors import choose_by_evidence
-from paretomerge.stages.previews import PreviewMethod, merged_models, weighted_loss
+from paretomerge.stages.fitting.previews import PreviewMethod, merged_models, weighted_loss
 from paretomerge.types import simplex_grid
 
 STRENGTHS = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)

@@ -27,7 +27,7 @@ from paretomerge.stages import (
     verify_run,
 )
 from paretomerge.stages.choose import resolve_names
-from paretomerge.stages.export import measured_point
+from paretomerge.stages.exporting.export import measured_point
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from paretomerge.distributed import Serial
 from paretomerge.evaluation import Metrics, measure_tasks
 from paretomerge.fronts import front_from_scores
 from paretomerge.runs import Journal, evaluation_key
-from paretomerge.stages.evaluations import Evaluations, Job
-from paretomerge.stages.scoring import measure_points
+from paretomerge.stages.scoring.evaluations import Evaluations, Job
+from paretomerge.stages.scoring.models import measure_points
 from paretomerge.testing import LinearRegressionTasks
 from paretomerge.types import Scores, simplex_grid
 

@@ -89,7 +89,7 @@ def command(
 
 
 def _describe(path: str, base: str | None, task: list[str] | None, json: bool) -> None:
-    from paretomerge.stages.posterior_check import describe_posterior
+    from paretomerge.stages.merging.posterior_check import describe_posterior
 
     if base is not None or task:
         raise InputError(f"{path} is shown by itself: give it as --task NAME={path} to check it against a base")
@@ -101,7 +101,7 @@ def _describe(path: str, base: str | None, task: list[str] | None, json: bool) -
 
 
 def _check_posteriors(base: str, tasks: dict[str, str], repairs: Repairs, json: bool) -> None:
-    from paretomerge.stages.posterior_check import check_posteriors
+    from paretomerge.stages.merging.posterior_check import check_posteriors
 
     if repairs.arguments:
         raise InputError(

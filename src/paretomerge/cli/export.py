@@ -100,7 +100,7 @@ def _export_folder(
 ) -> None:
     from paretomerge.exports.adapter import TOLERANCE
     from paretomerge.stages import check_export, export_adapter, export_point
-    from paretomerge.stages.weights_export import companion_of
+    from paretomerge.stages.exporting.weights import companion_of
 
     answer: dict[str, Any] = {}
     with shown_progress(quiet=json) as progress:

@@ -58,7 +58,7 @@ def command(
             raise InputError(f"{name} is given twice: by --{name.replace('_', '-')} and by --set")
         changes |= {} if value is None else {name: value}
     from paretomerge.stages import finetune_run, open_study
-    from paretomerge.stages.finetune import weights_of_task
+    from paretomerge.stages.joint.finetune import weights_of_task
 
     study = open_study(recipe, missing_finetunes=True)
     alpha = parse_numbers(weights, "--weights") if weights is not None else None
@@ -118,7 +118,7 @@ def _show(summary: FinetuneSummary, study: Study) -> None:
 
 def _following(study: Study) -> str:
     """What comes next: the other finetunes, the posteriors of all of them, or the verification of the front."""
-    from paretomerge.stages.trained import ADAPTER
+    from paretomerge.stages.joint.trained import ADAPTER
 
     absent = [task for task in study.tasks if task not in study.finetunes]
     still = [task for task in absent if not Path(study.recipe.tasks[task].checkpoint).exists()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from paretomerge.stages.posterior_check import PosteriorSummary
+    from paretomerge.stages.merging.posterior_check import PosteriorSummary
 
 SHOWN = 12  # letters of a digest
 

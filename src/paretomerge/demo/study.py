@@ -33,9 +33,9 @@ from paretomerge.stages import (
     open_study,
     preview_models,
 )
-from paretomerge.stages.export import measured_point
+from paretomerge.stages.exporting.export import measured_point
 from paretomerge.stages.front import EstimatedFront
-from paretomerge.stages.scoring import Progress, score_models, silent
+from paretomerge.stages.scoring.models import Progress, score_models, silent
 from paretomerge.types import Front, FrontPoint, Ledger, Origin, Params, Scores, digest_params
 
 NOISE = {"name": "joint finetuning, another seed"}

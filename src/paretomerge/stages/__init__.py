@@ -1,4 +1,4 @@
-"""The conductor: from a recipe to a verified front, one file per verb. It alone sees both ends."""
+"""The conductor: from a recipe to a verified front, a file or a folder per verb. It alone sees both ends."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import TYPE_CHECKING
 from paretomerge.lazy import on_first_use
 
 if TYPE_CHECKING:
-    from paretomerge.stages.adapter_export import export_adapter
     from paretomerge.stages.check import Preflight, check_models, check_recipe
     from paretomerge.stages.choose import choose_point, front_of
     from paretomerge.stages.diagnose import diagnose_run
-    from paretomerge.stages.export import export_point
-    from paretomerge.stages.export_check import ExportCheck, check_export
-    from paretomerge.stages.finetune import FinetuneSummary, finetune_run
-    from paretomerge.stages.fit import Fitted, estimate_fit, fit_run
-    from paretomerge.stages.fit_adam import fit_optimizer
+    from paretomerge.stages.exporting.adapter import export_adapter
+    from paretomerge.stages.exporting.export import export_point
+    from paretomerge.stages.exporting.mergekit import export_mergekit
+    from paretomerge.stages.exporting.reloading import ExportCheck, check_export
+    from paretomerge.stages.exporting.weights import export_weights
+    from paretomerge.stages.fitting.adam import fit_optimizer
+    from paretomerge.stages.fitting.fit import Fitted, estimate_fit, fit_run
+    from paretomerge.stages.fitting.previews import Preview, PreviewMethod, preview_models
     from paretomerge.stages.front import estimate_run_front
+    from paretomerge.stages.joint.finetune import FinetuneSummary, finetune_run
+    from paretomerge.stages.joint.verify import Verification, verify_run
     from paretomerge.stages.ledger import RunLedger, run_ledger
-    from paretomerge.stages.merge import MergeSummary, merge_checkpoints
-    from paretomerge.stages.merge_inputs import MergeOptions
-    from paretomerge.stages.mergekit import merge_mergekit
-    from paretomerge.stages.mergekit_export import export_mergekit
-    from paretomerge.stages.pipeline import run
-    from paretomerge.stages.posterior_check import (
+    from paretomerge.stages.measuring.sampled import SampledScores, score_sampled
+    from paretomerge.stages.merging.inputs import MergeOptions
+    from paretomerge.stages.merging.merge import MergeSummary, merge_checkpoints
+    from paretomerge.stages.merging.mergekit import merge_mergekit
+    from paretomerge.stages.merging.posterior_check import (
         PosteriorCheck,
         PosteriorSummary,
         check_posteriors,
         describe_posterior,
     )
-    from paretomerge.stages.previews import Preview, PreviewMethod, preview_models
+    from paretomerge.stages.pipeline import run
     from paretomerge.stages.report import report_run
-    from paretomerge.stages.sampled import SampledScores, score_sampled
     from paretomerge.stages.study import Study, open_study
-    from paretomerge.stages.verify import Verification, verify_run
-    from paretomerge.stages.weights_export import export_weights
 
 __all__ = [
     "ExportCheck",
@@ -80,46 +80,46 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ExportCheck": "export_check",
-    "FinetuneSummary": "finetune",
-    "Fitted": "fit",
-    "MergeOptions": "merge_inputs",
-    "MergeSummary": "merge",
-    "PosteriorCheck": "posterior_check",
-    "PosteriorSummary": "posterior_check",
+    "ExportCheck": "exporting.reloading",
+    "FinetuneSummary": "joint.finetune",
+    "Fitted": "fitting.fit",
+    "MergeOptions": "merging.inputs",
+    "MergeSummary": "merging.merge",
+    "PosteriorCheck": "merging.posterior_check",
+    "PosteriorSummary": "merging.posterior_check",
     "Preflight": "check",
-    "Preview": "previews",
-    "PreviewMethod": "previews",
+    "Preview": "fitting.previews",
+    "PreviewMethod": "fitting.previews",
     "RunLedger": "ledger",
-    "SampledScores": "sampled",
+    "SampledScores": "measuring.sampled",
     "Study": "study",
-    "Verification": "verify",
-    "check_export": "export_check",
+    "Verification": "joint.verify",
+    "check_export": "exporting.reloading",
     "check_models": "check",
-    "check_posteriors": "posterior_check",
+    "check_posteriors": "merging.posterior_check",
     "check_recipe": "check",
     "choose_point": "choose",
-    "describe_posterior": "posterior_check",
+    "describe_posterior": "merging.posterior_check",
     "diagnose_run": "diagnose",
-    "estimate_fit": "fit",
+    "estimate_fit": "fitting.fit",
     "estimate_run_front": "front",
-    "export_adapter": "adapter_export",
-    "export_mergekit": "mergekit_export",
-    "export_point": "export",
-    "export_weights": "weights_export",
-    "finetune_run": "finetune",
-    "fit_optimizer": "fit_adam",
-    "fit_run": "fit",
+    "export_adapter": "exporting.adapter",
+    "export_mergekit": "exporting.mergekit",
+    "export_point": "exporting.export",
+    "export_weights": "exporting.weights",
+    "finetune_run": "joint.finetune",
+    "fit_optimizer": "fitting.adam",
+    "fit_run": "fitting.fit",
     "front_of": "choose",
-    "merge_checkpoints": "merge",
-    "merge_mergekit": "mergekit",
+    "merge_checkpoints": "merging.merge",
+    "merge_mergekit": "merging.mergekit",
     "open_study": "study",
-    "preview_models": "previews",
+    "preview_models": "fitting.previews",
     "report_run": "report",
     "run": "pipeline",
     "run_ledger": "ledger",
-    "score_sampled": "sampled",
-    "verify_run": "verify",
+    "score_sampled": "measuring.sampled",
+    "verify_run": "joint.verify",
 }
 
 __getattr__ = on_first_use("paretomerge.stages", _HOMES)

@@ -17,7 +17,7 @@ from paretomerge.errors import InputError, nearest
 from paretomerge.fronts import FrontUncertainty
 from paretomerge.recipes import digest_recipe
 from paretomerge.stages.front import estimate_run_front
-from paretomerge.stages.scoring import Progress, silent
+from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import Front, FrontPoint
 

@@ -21,12 +21,12 @@ from paretomerge.diagnoses import (
 from paretomerge.errors import InputError
 from paretomerge.recipes import digest_recipe
 from paretomerge.runs import evaluation_key
-from paretomerge.stages.fit import fit_run
+from paretomerge.stages.fitting.fit import fit_run
 from paretomerge.stages.free_diagnoses import free_diagnoses, keep_diagnoses
 from paretomerge.stages.front import estimate_run_front, traded_objectives
 from paretomerge.stages.landscape import Landscape, landscape_of
-from paretomerge.stages.measure import score_merged
-from paretomerge.stages.scoring import Progress, score_models, silent
+from paretomerge.stages.measuring.merged import score_merged
+from paretomerge.stages.scoring.models import Progress, score_models, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import Front, Objective, Params, Scores, to_minimised
 

@@ -22,7 +22,7 @@ from paretomerge.errors import DataError, PosteriorError
 from paretomerge.fronts.search import thinned
 from paretomerge.posteriors import PredictedLoss
 from paretomerge.recipes import digest_recipe
-from paretomerge.stages.fit import Fitted
+from paretomerge.stages.fitting.fit import Fitted
 from paretomerge.stages.landscape import Landscape
 from paretomerge.stages.study import Study
 from paretomerge.types import Front, Scores, to_minimised

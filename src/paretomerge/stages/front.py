@@ -14,14 +14,14 @@ from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem,
 from paretomerge.fronts.search import thinned
 from paretomerge.fronts.uncertainty import FrontUncertainty, front_uncertainty
 from paretomerge.recipes import digest_recipe, method
-from paretomerge.stages.asynchronous import search_asynchronously
-from paretomerge.stages.fit import Fitted, fit_run
+from paretomerge.stages.fitting.fit import Fitted, fit_run
 from paretomerge.stages.free_diagnoses import free_diagnoses, keep_diagnoses
 from paretomerge.stages.landscape import landscape_of
-from paretomerge.stages.measure import MergedScorer
-from paretomerge.stages.racing import FRACTIONS
-from paretomerge.stages.sampled import score_sampled
-from paretomerge.stages.scoring import Failed, Progress, silent
+from paretomerge.stages.measuring.asynchronous import search_asynchronously
+from paretomerge.stages.measuring.merged import MergedScorer
+from paretomerge.stages.measuring.sampled import score_sampled
+from paretomerge.stages.scoring.models import Failed, Progress, silent
+from paretomerge.stages.scoring.racing import FRACTIONS
 from paretomerge.stages.study import Study
 from paretomerge.surrogates import Fitted as FittedSurrogate
 from paretomerge.types import Constraint, Front, Objective, Scores, to_minimised

@@ -23,7 +23,7 @@ from paretomerge.fronts.methods import PredictedLosses
 from paretomerge.merging import FisherWeighted, PosteriorMerge, TaskArithmetic
 from paretomerge.posteriors import Basis, Subspace, task_vector_basis
 from paretomerge.runs import evaluation_key
-from paretomerge.stages.fit import Fitted
+from paretomerge.stages.fitting.fit import Fitted
 from paretomerge.surrogates import Quadratics
 from paretomerge.types import Box, Domain, Simplex, grouped_box, simplex_grid
 

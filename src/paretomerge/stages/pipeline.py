@@ -8,10 +8,10 @@ from paretomerge.choices import ChoiceRule
 from paretomerge.recipes import Recipe
 from paretomerge.stages.choose import choose_point
 from paretomerge.stages.front import EstimatedFront, estimate_run_front
+from paretomerge.stages.joint.verify import verify_run
 from paretomerge.stages.report import report_run
-from paretomerge.stages.scoring import Progress, silent
+from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import open_study
-from paretomerge.stages.verify import verify_run
 
 
 def run(

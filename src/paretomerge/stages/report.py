@@ -15,7 +15,7 @@ from paretomerge.reports import report as write_report
 from paretomerge.stages.choose import chosen_id, front_of, uncertainty_of
 from paretomerge.stages.free_diagnoses import stored_diagnoses
 from paretomerge.stages.ledger import run_ledger
-from paretomerge.stages.scoring import Progress, silent
+from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import Front, FrontPoint, Scores
 

@@ -1,0 +1,1 @@
+"""What a point of the front becomes outside: checkpoint, adapter, configuration, weights."""

@@ -1,0 +1,70 @@
+"""Writing a chosen point as a mergekit configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from paretomerge.checkpoints import Checkpoint
+from paretomerge.checkpoints.atomic import write_text
+from paretomerge.errors import CheckpointError, InputError
+from paretomerge.exports import mergekit_config
+from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.fitting.fit import fit_run
+from paretomerge.stages.fitting.previews import with_strength
+from paretomerge.stages.scoring.models import Progress, silent
+from paretomerge.stages.study import Study
+
+
+def export_mergekit(
+    study: Study,
+    point: str | int,
+    file: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    of: FrontKind | None = None,
+) -> Path:
+    """Write a point of a run's front as a mergekit configuration of the same merge.
+
+    Args:
+        study: the run.
+        point: its number on the front, or `"chosen"`.
+        file: the YAML file to write.
+        overwrite: replace an existing file.
+        progress: called with short messages.
+        of: which front the number is of, see `point_of`.
+
+    Raises:
+        InputError: no such point, or a rule or family that mergekit does not have: export the checkpoint then.
+        CheckpointError: the file exists.
+        StorageError: the disk refused.
+    """
+    target = Path(file).expanduser()
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
+    if study.recipe.front.domain == "groups":
+        raise InputError(
+            "a point with coefficients per parameter group has no mergekit configuration here: export the checkpoint"
+        )
+    chosen, fitted = point_of(study, point, progress, of=of), fit_run(study, progress)
+    text = mergekit_config(
+        chosen.weights,
+        with_strength(fitted.method.rule, fitted.damping),
+        study.recipe.base,
+        {task: section.checkpoint for task, section in study.recipe.tasks.items()},
+        _dtype_name(study.base),
+        family=study.recipe.posterior.family,
+    )
+    return write_text(target, text)
+
+
+def _dtype_name(base: Checkpoint) -> str:
+    """The dtype of most of the base's parameters."""
+    counts: dict[str, int] = {}
+    for name in base:
+        spec = base.spec(name)
+        if spec.is_mergeable:
+            key = str(spec.dtype).removeprefix("torch.")
+            counts[key] = counts.get(key, 0) + spec.numel
+    return max(counts, key=lambda key: counts[key])

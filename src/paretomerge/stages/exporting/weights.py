@@ -1,0 +1,67 @@
+"""Writing the task weights of a chosen point, for joint finetuning in any trainer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from paretomerge.errors import CheckpointError, InputError
+from paretomerge.exports import export_task_weights
+from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.scoring.models import Progress, silent
+from paretomerge.stages.study import Study
+from paretomerge.types import FrontPoint
+
+
+def export_weights(
+    study: Study,
+    point: str | int,
+    file: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    of: FrontKind | None = None,
+) -> Path:
+    """Write the task weights of a point of a run's front, with code that trains with them; nothing is merged.
+
+    Sizes of the training data are those of the recipe's problem, where it has one.
+
+    Args:
+        study: the run.
+        point: its number on the front, or `"chosen"`.
+        file: the file to write, `.yaml`, `.yml` or `.json`.
+        overwrite: replace an existing file.
+        progress: called with short messages.
+        of: which front the number is of, see `point_of`.
+
+    Raises:
+        InputError: no such point, another kind of file, or a front over coefficients, which are no task weights.
+        CheckpointError: the file exists.
+        StorageError: the disk refused.
+    """
+    domain = study.recipe.front.domain
+    if domain != "weights":
+        raise InputError(
+            f"front.domain: {domain} are no task weights, with which one could finetune jointly: export the checkpoint"
+        )
+    target = Path(file).expanduser()
+    if target.exists() and not overwrite:
+        raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
+    return write_task_weights(study, point_of(study, point, progress, of=of), target)
+
+
+def write_task_weights(study: Study, point: FrontPoint, file: Path) -> Path:
+    """A point's weights, with the sizes of the training data where the run knows them."""
+    return export_task_weights(file, point.weights, training_sizes(study))
+
+
+def training_sizes(study: Study) -> dict[str, int] | None:
+    """Task to its number of training examples; `None` for a recipe without a problem."""
+    if study.problem is None:
+        return None
+    return {task: sum(len(y) for _, y in study.problem.batches(task, "training")) for task in study.tasks}
+
+
+def companion_of(folder: Path) -> Path:
+    """The file of task weights beside an exported checkpoint."""
+    return folder.with_name(folder.name + "-weights.yaml")

@@ -1,0 +1,1 @@
+"""Fitting the posteriors of a run."""

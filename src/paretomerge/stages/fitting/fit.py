@@ -1,0 +1,224 @@
+"""`fit`: check the checkpoints, measure curvature, choose the damping, store the posteriors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import Tensor
+
+from paretomerge.checkpoints.writing.writer import tool_version
+from paretomerge.curvature import (
+    Curvatures,
+    FitCost,
+    FitIsotropic,
+    FitMethod,
+    FitSubspace,
+    estimate_cost,
+    fit_curvatures,
+    isotropic_curvatures,
+)
+from paretomerge.merging import (
+    FisherWeighted,
+    Inputs,
+    MixtureMerge,
+    PosteriorMerge,
+    TaskArithmetic,
+    collect_inputs,
+)
+from paretomerge.posteriors import choose_by_evidence
+from paretomerge.recipes import method
+from paretomerge.runs import EnergyMeter, Journal, evaluation_key
+from paretomerge.stages.fitting.files import load_curvatures, save_curvatures
+from paretomerge.stages.fitting.given import FitGiven, given_curvatures
+from paretomerge.stages.fitting.previews import PreviewMethod, choose_strength, coordinates_loss, merge_each
+from paretomerge.stages.fitting.unfinished import UnfinishedFit
+from paretomerge.stages.scoring.models import Progress, silent
+from paretomerge.stages.study import Study
+from paretomerge.types import Ledger
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The posteriors of a run, ready to be merged: curvatures, chosen damping, and the merge rule."""
+
+    study: Study
+    method: PreviewMethod
+    curvatures: Curvatures
+    damping: float
+
+    @property
+    def reads_posteriors(self) -> bool:
+        """Whether the rule merges posteriors, instead of the finetunes as they are."""
+        return isinstance(self.method.rule, PosteriorMerge | FisherWeighted | MixtureMerge)
+
+    def models(self, weights: np.ndarray) -> Iterator[dict[str, Tensor]]:
+        """Merged parameters at each weighting `[K, T]`, one model after the other."""
+        return merge_each(self._inputs, self.method.rule, self.damping, weights)
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        """Read once for all models. The mean of a posterior need not be the finetune."""
+        posteriors = self.curvatures.posteriors(self.damping) if self.reads_posteriors else self.study.finetunes
+        return collect_inputs(posteriors, base=self.study.base)
+
+    def predicted_losses(self, weights: np.ndarray) -> np.ndarray:
+        """Predicted losses `[K, T]`, at no evaluation."""
+        return coordinates_loss(self.curvatures, self.damping, weights)
+
+    @property
+    def digest(self) -> str:
+        """What every merged model of this fit depends on besides its weights."""
+        return evaluation_key(
+            checkpoints=self.study.digests,
+            fit=repr(self.method.fit),
+            rule=repr(self.method.rule),
+            split=self.method.split,
+            damping=self.damping,
+            seed=self.study.recipe.seed,
+            data=_data_digest(self.study, self.method),
+            version=tool_version(),
+        )
+
+
+def fit_run(study: Study, progress: Progress = silent) -> Fitted:
+    """Fit the posteriors of a run, or load them if they are there.
+
+    What an interrupted fit has finished (a task's posterior, or its expansion at a centre) is not measured again.
+
+    Raises:
+        AlignmentError: base and finetunes do not fit, or a given posterior belongs to other checkpoints.
+        CheckpointError, PosteriorError: a given posterior that cannot be used.
+        RecipeError: an unknown family or setting, or a family that needs data and a recipe without a problem.
+    """
+    given = given_curvatures(study, progress) if study.recipe.posterior.files else None
+    preview = _preview(study, given)
+    with study.folder.open_journal() as journal:
+        key = _key(study, preview)
+        curvatures = given or _stored(study, journal, key, preview)
+        if curvatures is None:
+            study.check().raise_if_bad()
+            curvatures = _measure(study, journal, key, preview, progress)
+        damping = _damping(study, journal, key, preview, curvatures, progress)
+    return Fitted(study, preview, curvatures, damping)
+
+
+def estimate_fit(study: Study) -> FitCost | None:
+    """What `fit_run` will measure, how long it will take and what it holds in memory; `None` where all is stored.
+
+    Times a few examples of each task, see `curvature.estimate_cost`; what an interrupted fit has finished is counted
+    as if it were still to do.
+
+    Raises:
+        AlignmentError, RecipeError: as `fit_run`.
+    """
+    if study.recipe.posterior.files:
+        return None
+    preview = _preview(study, None)
+    if isinstance(preview.fit, FitIsotropic):
+        return None
+    with study.folder.open_journal() as journal:
+        if _stored(study, journal, _key(study, preview), preview) is not None:
+            return None
+    study.check().raise_if_bad()
+    problem = study.require_problem(f"a {preview.fit.family} posterior")
+    base, finetunes = _in_memory(study)
+    return estimate_cost(problem, base, finetunes, preview.fit, preview.split, study.recipe.seed)
+
+
+def _preview(study: Study, given: Curvatures | None) -> PreviewMethod:
+    """The recipe's family, rule and candidates for the damping."""
+    section = study.recipe.posterior
+    rule = method("rule", study.recipe.rule.name, study.recipe.rule.settings)
+    fit: FitMethod | FitGiven = given.method if given else method("posterior", section.family, section.settings)
+    if isinstance(rule, TaskArithmetic):
+        strengths: tuple[float, ...] = (rule.scale,)  # a recipe's scale is a setting of its rule
+    elif fit.family == FitIsotropic.family or (isinstance(fit, FitGiven) and fit.damped):
+        strengths = (0.0,)
+    elif section.damping in ("validation", "evidence"):
+        strengths = section.dampings
+    else:
+        strengths = (fit.damping if section.damping is None else float(section.damping),)
+    name = "given" if given else section.family
+    return PreviewMethod(name, fit, rule, strengths, split=section.split)  # type: ignore[arg-type]
+
+
+def _key(study: Study, preview: PreviewMethod) -> str:
+    """What the curvature depends on."""
+    return evaluation_key(
+        checkpoints=study.digests,
+        fit=repr(preview.fit),
+        split=preview.split,
+        seed=study.recipe.seed,
+        data=_data_digest(study, preview),
+        what="curvature",
+    )
+
+
+def _data_digest(study: Study, preview: PreviewMethod) -> str | None:
+    """The problem whose curvature was measured; nothing for posteriors that read no data."""
+    if isinstance(preview.fit, FitIsotropic | FitGiven):
+        return None
+    study.require_problem(f"a {preview.fit.family} posterior")
+    digest = study.problem_digest(preview.split)
+    if isinstance(preview.fit, FitSubspace) and preview.fit.validated and preview.fit.centres > 1:
+        digest += study.problem_digest("validation")
+    return digest
+
+
+def _in_memory(study: Study) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    return dict(study.base), {task: dict(finetune) for task, finetune in study.finetunes.items()}
+
+
+def _measure(study: Study, journal: Journal, key: str, preview: PreviewMethod, progress: Progress) -> Curvatures:
+    if isinstance(preview.fit, FitIsotropic):
+        return isotropic_curvatures(study.finetunes, preview.fit)
+    problem = study.require_problem(f"a {preview.fit.family} posterior")
+    base, finetunes = _in_memory(study)
+    unfinished = UnfinishedFit(study.folder.unfinished, key)
+    seed, split = study.recipe.seed, preview.split
+    with EnergyMeter() as meter:
+        curvatures = fit_curvatures(problem, base, finetunes, preview.fit, split, seed, progress, store=unfinished)
+        cost = meter.charged(curvatures.ledger)
+    # While files of another fit are being replaced, no fact may vouch for them.
+    journal.note("curvature", None)
+    save_curvatures(study, curvatures)
+    facts = {task: [loss.offset, loss.examples] for task, loss in curvatures.losses.items()}
+    journal.charge("fit", cost)
+    journal.note("curvature", {"key": key, "losses": facts})
+    unfinished.discard()
+    return curvatures
+
+
+def _stored(study: Study, journal: Journal, key: str, preview: PreviewMethod) -> Curvatures | None:
+    fact = journal.fact("curvature")
+    if not fact or fact["key"] != key:
+        return None
+    return load_curvatures(study, preview.fit, fact["losses"])
+
+
+def _damping(
+    study: Study, journal: Journal, key: str, preview: PreviewMethod, curvatures: Curvatures, progress: Progress
+) -> float:
+    if len(preview.strengths) == 1:
+        return preview.strengths[0]
+    how = study.recipe.posterior.damping
+    choice_key = evaluation_key(curvature=key, rule=repr(preview.rule), strengths=list(preview.strengths), how=how)
+    fact = journal.fact("damping")
+    if fact and fact["key"] == choice_key:
+        return float(fact["value"])
+    problem = study.require_problem(f"choosing the damping by {how}")
+    started = time.perf_counter()
+    with EnergyMeter() as meter:
+        if how == "evidence":
+            counts = (len(targets) for task in study.tasks for _, targets in problem.batches(task, preview.split))
+            damping, evaluations = choose_by_evidence(curvatures.bare, sum(counts), preview.strengths), 0
+        else:
+            damping, evaluations = choose_strength(problem, study.base, study.finetunes, preview, curvatures, progress)
+        cost = meter.charged(Ledger(evaluations=evaluations, seconds=time.perf_counter() - started))
+    journal.charge("damping", cost)
+    journal.note("damping", {"key": choice_key, "value": damping, "candidates": list(preview.strengths)})
+    return damping

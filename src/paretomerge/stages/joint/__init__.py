@@ -1,0 +1,1 @@
+"""Joint finetuning of a run's tasks, and what it says of the previews."""

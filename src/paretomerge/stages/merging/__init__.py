@@ -1,0 +1,1 @@
+"""Merging checkpoints without a run: inputs, streams, mergekit's configurations."""

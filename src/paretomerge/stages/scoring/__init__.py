@@ -1,0 +1,1 @@
+"""Scoring models through the journal: in any order, on parts of the examples, each once."""
