@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -225,3 +226,27 @@ def test_another_number_of_processes_goes_on_with_other_dropout(tmp_path: Path) 
     assert result.history[:4] == whole.history[:4]
     assert result.history[4:] != whole.history[4:]
     assert len(result.history) == 8
+
+
+def test_an_interrupt_while_saving_is_an_interrupt_and_loses_nothing(tmp_path: Path) -> None:
+    """Not an error of the file, and not swallowed, wherever it comes."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = TrainingFolder(tmp_path / "training", {})
+    state = {"step": 1, **{f"w{k}": torch.full((300,), float(k)) for k in range(200)}}
+    folder.save(state)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for attempt in range(60):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 2e-4 * (attempt + 1))
+                folder.save(state)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            held = folder.load()
+            assert held is not None
+            assert held["step"] == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -89,8 +89,7 @@ class TrainingFolder:
             with storage_errors(file):
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._sweep()
-                with temporary.open("wb") as handle:
-                    torch.save({"identity": dict(self.identity), "state": dict(state)}, handle)
+                _write({"identity": dict(self.identity), "state": dict(state)}, temporary)
                 sync_file(temporary)
                 os.replace(temporary, file)
                 sync_folder(self.path)
@@ -149,6 +148,14 @@ def identity_of(
         "data": _digest({task: [pool.examples] for task, pool in pools.items()}),
     }
     return found | ({"validation": _digest(validation)} if validation else {}) | {"format": str(FORMAT)}
+
+
+def _write(content: Mapping[str, Any], file: Path) -> None:
+    """`torch.save` by path: into an open file it writes through a callback, which turns an interrupt into an error."""
+    try:
+        torch.save(content, str(file))
+    except RuntimeError as error:
+        raise OSError(str(error).partition("\n")[0]) from error
 
 
 def _digest(batches: Mapping[str, Iterable[Batch]]) -> str:

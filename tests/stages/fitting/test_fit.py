@@ -146,7 +146,7 @@ def test_merges_at_another_damping_are_other_models(own: Path) -> None:
 
 def test_files_of_two_fits_are_never_mixed(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fit that stops between two files leaves no trace of the fit it was replacing."""
-    from paretomerge.stages import fit_files as stage
+    from paretomerge.stages.fitting import files as stage
 
     first = _fit(own, posterior=FAMILIES["subspace"])
     expected = list(first.models(GRID))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.checkpoints.posteriors.examples import POSTERIORS, changed
-from tests.stages.test_posterior_inputs import BASE, ORIGIN, diagonal, save
+from tests.stages.merging.test_posterior_inputs import BASE, ORIGIN, diagonal, save
 
 from paretomerge.checkpoints import save_posterior, write_params
 from paretomerge.errors import AlignmentError, CheckpointError, InputError, PosteriorError
