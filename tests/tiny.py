@@ -224,7 +224,9 @@ def plain(content: Any) -> Any:
 
 def start_cli(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     """The command line as a process of its own."""
-    code = "import sys; from paretomerge.cli import main; sys.exit(main())"
+    # Whoever started the tests in the background has interrupts ignored, and children inherit that.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; import sys; from paretomerge.cli import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,
