@@ -29,3 +29,8 @@ def test_unknown_tasks_and_splits_are_refused():
 def test_a_split_without_examples_is_refused(batches):
     with pytest.raises(DataError, match="the training split of task 'topics' has no examples: check the data path"):
         make(lambda task, split: batches).batches("topics", "training")
+
+
+def test_examples_of_a_split_are_counted_over_its_batches():
+    batches = [(torch.zeros(3, 1), torch.zeros(3)), (torch.zeros(2, 1), torch.zeros(2))]
+    assert make(lambda task, split: batches).count_examples("topics", "test") == 5

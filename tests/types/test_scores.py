@@ -123,6 +123,17 @@ def test_objectives_are_taken_with_the_errors_that_they_share():
     assert scores.columns([2, 0]).values.tolist() == scores.values[:, [2, 0]].tolist()
 
 
+def test_objectives_are_taken_by_name_in_the_order_asked():
+    scores = paired(count=4, objectives=3)
+    names = [objective.name for objective in scores.objectives]
+    named = scores.named([names[2], names[0]])
+    assert [objective.name for objective in named.objectives] == [names[2], names[0]]
+    assert named.values.tolist() == scores.values[:, [2, 0]].tolist()
+    assert np.array_equal(named.shared, scores.shared[[2, 0]])
+    with pytest.raises(ValueError, match="is not in list"):
+        scores.named(["nothing"])
+
+
 @given(counts=st.lists(st.integers(0, 4), min_size=1, max_size=4), seed=st.integers(0, 99), bare=st.booleans())
 def test_models_of_different_sets_share_nothing(counts, seed, bare):
     parts = [paired(count, seed=seed + i) for i, count in enumerate(counts)]

@@ -54,7 +54,7 @@ class SupervisedEvaluator:
 
     def count_examples(self, task: str) -> int:
         """How many examples of a task there are."""
-        return sum(len(targets) for _, targets in self.problem.batches(task, self.split))
+        return self.problem.count_examples(task, self.split)
 
     def __call__(self, params: Params, task: str, examples: np.ndarray | None = None) -> dict[str, Tensor]:
         """Score one model on one task: on all examples, or on those with the given numbers, in their order.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 
 from paretomerge.curvature.likelihoods import UNLABELLED
 from paretomerge.errors import DataError
-from paretomerge.problems.batches import Encoded, make_batches
+from paretomerge.problems.batches import Encoded
 from paretomerge.problems.models import BuildModel, read_model
-from paretomerge.problems.sequence_classification import require_sizes, split_of
+from paretomerge.problems.split_batches import SplitBatches, require_sizes
 from paretomerge.problems.splits import Source, Splitting, read_splits
 from paretomerge.problems.tables import Table
 from paretomerge.problems.tokens import Tokens
-from paretomerge.types import Batch, Problem, Split
+from paretomerge.types import Problem
 
 
 def causal_lm_problem(
@@ -63,28 +63,20 @@ def causal_lm_problem(
             table.texts(response, "response")
             if prompt is not None:
                 table.texts(prompt, "prompt", may_be_empty=True)
-    texts = _Responses(tables, prompt, response, Tokens(folder, max_length), batch_size)
+    encode = _Responses(prompt, response, Tokens(folder, max_length))
+    texts = SplitBatches(tables, encode, folder.padding, batch_size)
     return Problem(tuple(data), BuildModel(folder.path.absolute(), "CausalLM"), texts, "causal")
 
 
 @dataclass(frozen=True, eq=False)
 class _Responses:
-    """`(task, split) → batches`, made once each."""
+    """Responses to prompts, encoded."""
 
-    tables: Mapping[str, Mapping[Split, Table]]
     prompt: str | None
     response: str
     tokens: Tokens
-    batch_size: int
-    made: dict[tuple[str, Split], list[Batch]] = field(default_factory=dict, repr=False)
 
-    def __call__(self, task: str, split: Split) -> list[Batch]:
-        if (task, split) not in self.made:
-            self.made[task, split] = self._make(split_of(self.tables, task, split), split)
-        return self.made[task, split]
-
-    def _make(self, table: Table, split: Split) -> list[Batch]:
-        source = f"{table.source} ({split})"
+    def __call__(self, table: Table, source: str) -> Encoded:
         responses = self.tokens.bare(table.texts(self.response, "response"), source)
         prompts: Sequence[Sequence[int]] = [[] for _ in responses]
         if self.prompt is not None:
@@ -101,8 +93,7 @@ class _Responses:
         cut = sum(length > self.tokens.limit for length in lengths)
         if cut:
             self.tokens.warn_of_cut(source, cut, len(rows), max(lengths))
-        encoded = Encoded(rows, targets)
-        return make_batches(encoded, self.batch_size, self.tokens.model.padding, by_length=split != "training")
+        return Encoded(rows, targets)
 
 
 def _fit(before: list[int], after: list[int], limit: int, kept: int) -> tuple[list[int], list[int]]:

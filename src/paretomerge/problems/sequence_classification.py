@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
 from paretomerge.errors import DataError
-from paretomerge.problems.batches import Encoded, make_batches
+from paretomerge.problems.batches import Encoded
 from paretomerge.problems.labels import first_places, label_numbers
 from paretomerge.problems.models import BuildModel, read_model
+from paretomerge.problems.split_batches import SplitBatches, require_sizes
 from paretomerge.problems.splits import Source, Splitting, read_splits
 from paretomerge.problems.tables import Table
 from paretomerge.problems.tokens import Tokens
-from paretomerge.types import Batch, Problem, Split
+from paretomerge.types import Problem
 
 
 def sequence_classification_problem(
@@ -68,7 +69,8 @@ def sequence_classification_problem(
         if text_pair is not None:
             table.texts(text_pair, "text_pair")
     columns = _Columns(text, text_pair, label)
-    texts = _LabelledTexts(tables, columns, numbers, Tokens(folder, max_length), batch_size)
+    encode = _LabelledTexts(columns, numbers, Tokens(folder, max_length))
+    texts = SplitBatches(tables, encode, folder.padding, batch_size)
     return Problem(tuple(data), BuildModel(folder.path.absolute(), "SequenceClassification"), texts)
 
 
@@ -81,22 +83,14 @@ class _Columns:
 
 @dataclass(frozen=True, eq=False)
 class _LabelledTexts:
-    """`(task, split) → batches`, made once each."""
+    """Texts with a label each, encoded."""
 
-    tables: Mapping[str, Mapping[Split, Table]]
     columns: _Columns
     numbers: Mapping[Any, int]
     tokens: Tokens
-    batch_size: int
-    made: dict[tuple[str, Split], list[Batch]] = field(default_factory=dict, repr=False)
 
-    def __call__(self, task: str, split: Split) -> list[Batch]:
-        if (task, split) not in self.made:
-            self.made[task, split] = self._make(split_of(self.tables, task, split), split)
-        return self.made[task, split]
-
-    def _make(self, table: Table, split: Split) -> list[Batch]:
-        names, source = self.columns, f"{table.source} ({split})"
+    def __call__(self, table: Table, source: str) -> Encoded:
+        names = self.columns
         pairs = table.texts(names.text_pair, "text_pair") if names.text_pair is not None else None
         rows, segments = self.tokens.whole(table.texts(names.text, "text"), pairs, source)
         for number, row in enumerate(rows):
@@ -105,31 +99,4 @@ class _LabelledTexts:
                     f"{table.place(number)}: the tokenizer makes no token of {names.text!r}: remove the row"
                 )
         targets = [self.numbers[value] for value in table.column(names.label, "label")]
-        encoded = Encoded(rows, targets, segments)
-        return make_batches(encoded, self.batch_size, self.tokens.model.padding, by_length=split != "training")
-
-
-def split_of(tables: Mapping[str, Mapping[Split, Table]], task: str, split: Split) -> Table:
-    """The examples of a task and split.
-
-    Raises:
-        DataError: the task's data have no such split.
-    """
-    if split not in tables[task]:
-        raise DataError(
-            f"task {task!r} has no {split} examples: its data have {' and '.join(tables[task])} only; add a file "
-            f"{split}.jsonl or {split}.csv, or give one file that is shared out"
-        )
-    return tables[task][split]
-
-
-def require_sizes(max_length: int, batch_size: int) -> None:
-    """Refuse sizes that leave nothing.
-
-    Raises:
-        DataError: with the name of the setting.
-    """
-    if max_length < 2:
-        raise DataError(f"max_length: must be at least 2 tokens, got {max_length}")
-    if batch_size < 1:
-        raise DataError(f"batch_size: must be at least 1, got {batch_size}")
+        return Encoded(rows, targets, segments)

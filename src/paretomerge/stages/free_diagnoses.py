@@ -104,7 +104,7 @@ def example_counts(study: Study) -> dict[str, int]:
     if study.recipe.evaluator or study.problem is None:
         return {}
     split = study.recipe.front.split
-    return {task: sum(len(targets) for _, targets in study.problem.batches(task, split)) for task in study.tasks}
+    return {task: study.problem.count_examples(task, split) for task in study.tasks}
 
 
 def _seen_by_posteriors(
@@ -159,8 +159,7 @@ def _stakes(study: Study, losses: Sequence[PredictedLoss]) -> list[float] | None
 
 def _traded(scores: Scores, front: Front) -> Scores:
     """The columns that the front trades off."""
-    names = [objective.name for objective in scores.objectives]
-    return scores.columns([names.index(objective.name) for objective in front.objectives])
+    return scores.named([objective.name for objective in front.objectives])
 
 
 def _fact(study: Study) -> dict[str, Any]:

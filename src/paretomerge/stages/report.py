@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def report_data(study: Study, progress: Progress = silent) -> ReportData:
     return ReportData(
         title=f"Pareto front of {', '.join(study.tasks)}",
         objectives=front.objectives,
-        scores=Scores.concatenate([_columns(part, names) for part in parts if len(part)]),
+        scores=Scores.concatenate([part.named(names) for part in parts if len(part)]),
         front=front,
         choice=_choice(study, front, joint),
         ledger=ledger.rows(),
@@ -131,12 +131,3 @@ def _notes(study: Study, facts: Mapping[str, Any]) -> dict[str, str]:
     if facts["damping"]:
         notes["damping"] = f"{facts['damping']['value']:g}, chosen on validation"
     return notes
-
-
-def _columns(scores: Scores, names: Sequence[str]) -> Scores:
-    """The scores of the named objectives."""
-    order = [[objective.name for objective in scores.objectives].index(name) for name in names]
-    objectives = tuple(scores.objectives[i] for i in order)
-    return Scores(
-        scores.tasks, scores.weights, scores.values[:, order], scores.stderr[:, order], objectives, scores.origin
-    )

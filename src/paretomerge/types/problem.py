@@ -64,3 +64,11 @@ class Problem:
                 f"the {split} split of task {task!r} has no examples: check the data path, filters and split sizes"
             )
         return batches
+
+    def count_examples(self, task: str, split: Split) -> int:
+        """How many examples a task has in a split.
+
+        Raises:
+            WeightsError, DataError: as `batches`.
+        """
+        return sum(len(targets) for _, targets in self.batches(task, split))

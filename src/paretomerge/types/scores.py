@@ -104,6 +104,15 @@ class Scores:
             self.tasks, self.weights, self.values[:, kept], self.stderr[:, kept], objectives, self.origin, shared
         )
 
+    def named(self, names: Sequence[str]) -> Scores:
+        """The scores of the objectives with these names, in this order.
+
+        Raises:
+            ValueError: a name that no objective has.
+        """
+        known = [objective.name for objective in self.objectives]
+        return self.columns([known.index(name) for name in names])
+
     def select(self, metric: str) -> Scores:
         """The scores of the objectives with this metric (for example every task's `"loss"`)."""
         keep = [i for i, objective in enumerate(self.objectives) if objective.metric == metric]

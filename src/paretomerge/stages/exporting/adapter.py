@@ -57,8 +57,9 @@ def export_adapter(
     wanted = dtype_named(dtype) or torch.float32
     require_adapters(study.finetunes)
     chosen = point_of(study, point, progress, of=of)
-    measured = measured_point(study, chosen, progress)
     fitted = fit_run(study, progress)
+    landscape = landscape_of(fitted)
+    measured = measured_point(study, chosen, progress, landscape)
     with tempfile.TemporaryDirectory() as folder:
         picture = draw_picture(study, chosen, Path(folder), progress)
         written = write_adapter_export(
@@ -73,6 +74,6 @@ def export_adapter(
             dtype=wanted,
             overwrite=overwrite,
         )
-    if landscape_of(fitted).has_task_weights:
+    if landscape.has_task_weights:
         write_task_weights(study, measured, companion_of(written.folder))
     return written

@@ -27,9 +27,18 @@ from paretomerge.stages.study import Study
 from paretomerge.types import FrontPoint
 
 
-def measured_point(study: Study, point: FrontPoint, progress: Progress = silent) -> FrontPoint:
-    """The same point with its scores measured on test data: no winner's curse."""
-    landscape = landscape_of(fit_run(study, progress))
+def measured_point(
+    study: Study, point: FrontPoint, progress: Progress = silent, landscape: Landscape | None = None
+) -> FrontPoint:
+    """The same point with its scores measured on test data: no winner's curse.
+
+    Args:
+        study: the run.
+        point: of its front.
+        progress: called with short messages.
+        landscape: of the run, where it is at hand: opening it again reads every posterior.
+    """
+    landscape = landscape or landscape_of(fit_run(study, progress))
     scores = score_merged(study, landscape, row_of(point, landscape), "test", "test", progress)
     names = [objective.name for objective in scores.objectives]
     return FrontPoint(
@@ -74,9 +83,9 @@ def export_point(
     """
     wanted = dtype_named(dtype)
     chosen = point_of(study, point, progress, of=of)
-    measured = measured_point(study, chosen, progress)
     fitted = fit_run(study, progress)
     landscape = landscape_of(fitted)
+    measured = measured_point(study, chosen, progress, landscape)
     files, said = complete_side_files(study.base, study.finetunes)
     for sentence in said:
         progress(sentence)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.atomic import write_text
-from paretomerge.errors import CheckpointError, InputError
+from paretomerge.errors import InputError
 from paretomerge.exports import mergekit_config
 from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.exporting.files import free_file
 from paretomerge.stages.fitting.fit import fit_run
 from paretomerge.stages.fitting.previews import with_strength
 from paretomerge.stages.scoring.models import Progress, silent
@@ -40,9 +41,7 @@ def export_mergekit(
         CheckpointError: the file exists.
         StorageError: the disk refused.
     """
-    target = Path(file).expanduser()
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
+    target = free_file(file, overwrite)
     if study.recipe.front.domain == "groups":
         raise InputError(
             "a point with coefficients per parameter group has no mergekit configuration here: export the checkpoint"

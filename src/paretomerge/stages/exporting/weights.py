@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from paretomerge.errors import CheckpointError, InputError
+from paretomerge.errors import InputError
 from paretomerge.exports import export_task_weights
 from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.exporting.files import free_file
 from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import FrontPoint
@@ -44,9 +45,7 @@ def export_weights(
         raise InputError(
             f"front.domain: {domain} are no task weights, with which one could finetune jointly: export the checkpoint"
         )
-    target = Path(file).expanduser()
-    if target.exists() and not overwrite:
-        raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
+    target = free_file(file, overwrite)
     return write_task_weights(study, point_of(study, point, progress, of=of), target)
 
 
@@ -59,7 +58,7 @@ def training_sizes(study: Study) -> dict[str, int] | None:
     """Task to its number of training examples; `None` for a recipe without a problem."""
     if study.problem is None:
         return None
-    return {task: sum(len(y) for _, y in study.problem.batches(task, "training")) for task in study.tasks}
+    return {task: study.problem.count_examples(task, "training") for task in study.tasks}
 
 
 def companion_of(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from paretomerge.checkpoints import Checkpoint, align, open_checkpoint
 from paretomerge.errors import AlignmentError, InputError, WeightsError
 from paretomerge.evaluation import Evaluation, as_evaluation, shared_covariance
 from paretomerge.runs import Journal, evaluation_key, recall_tasks
-from paretomerge.stages.joint.training import joint_checkpoint, training_key, training_recipe
+from paretomerge.stages.joint.training import joint_checkpoint, score_key, training_key, training_recipe
 from paretomerge.stages.landscape import Landscape
 from paretomerge.stages.measuring.merged import MergedScorer
 from paretomerge.stages.scoring.models import Progress, score_models
@@ -96,11 +96,9 @@ def known_truths(study: Study, journal: Journal) -> list[Truth]:
 
 def truth_key(study: Study, truth: Truth) -> str:
     """What the scores of a truth depend on."""
-    evaluator = study.evaluator_digest("test")
     if truth.path is not None:
-        return evaluation_key(model=truth.digest, evaluator=evaluator, trained=True)
-    training = training_key(study, np.array(truth.weights), training_recipe(study))
-    return evaluation_key(training=training, evaluator=evaluator, trained=True)
+        return evaluation_key(model=truth.digest, evaluator=study.evaluator_digest("test"), trained=True)
+    return score_key(study, training_key(study, np.array(truth.weights), training_recipe(study)), "test")
 
 
 def compare_truths(study: Study, landscape: Landscape, truths: Sequence[Truth], progress: Progress) -> Comparison:

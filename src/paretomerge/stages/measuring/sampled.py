@@ -159,7 +159,4 @@ def _require_precision(fitted: Fitted) -> None:
 def _counted_examples(fitted: Fitted) -> float:
     """Examples per task of the split that curvature was measured on."""
     problem = fitted.study.require_problem("counting the examples of a posterior (or give examples=…)")
-    counts = [
-        sum(len(targets) for _, targets in problem.batches(task, fitted.method.split)) for task in fitted.study.tasks
-    ]
-    return float(np.mean(counts))
+    return float(np.mean([problem.count_examples(task, fitted.method.split) for task in fitted.study.tasks]))
