@@ -28,13 +28,17 @@ class Database:
         self.path = path
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self.connection = self._connect()
             try:
                 self.connection.execute("PRAGMA journal_mode=WAL")
-                self._migrate(migrations)
+                migrated = self._migrate(migrations)
             except BaseException:
                 self.connection.close()
                 raise
+            if migrated:
+                # This connection may remember a schema from between two migrations of another process.
+                self.connection.close()
+                self.connection = self._connect()
 
     def close(self) -> None:
         """Close the file."""
@@ -63,7 +67,11 @@ class Database:
                     self.connection.execute("ROLLBACK")
                 raise
 
-    def _migrate(self, migrations: Sequence[Sequence[str]]) -> None:
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60, isolation_level=None)
+
+    def _migrate(self, migrations: Sequence[Sequence[str]]) -> bool:
+        """Bring the file up to date; whether it was not, also when another process was faster."""
         version = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
         if version > len(migrations):
             raise InputError(
@@ -78,6 +86,7 @@ class Database:
                 for statement in script:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
+        return version < len(migrations)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
