@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from paretomerge.errors import InputError, StorageError
+
+_PATIENCE_SECONDS = 60.0
 
 
 class Database:
@@ -30,15 +33,12 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = self._connect()
             try:
-                self.connection.execute("PRAGMA journal_mode=WAL")
-                migrated = self._migrate(migrations)
-            except BaseException:
+                self._log_ahead()
+                self._migrate(migrations)
+            finally:
                 self.connection.close()
-                raise
-            if migrated:
-                # This connection may remember a schema from between two migrations of another process.
-                self.connection.close()
-                self.connection = self._connect()
+            # The first connection may remember a schema from between two migrations of another process.
+            self.connection = self._connect()
 
     def close(self) -> None:
         """Close the file."""
@@ -68,10 +68,21 @@ class Database:
                 raise
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        return sqlite3.connect(self.path, timeout=_PATIENCE_SECONDS, isolation_level=None)
 
-    def _migrate(self, migrations: Sequence[Sequence[str]]) -> bool:
-        """Bring the file up to date; whether it was not, also when another process was faster."""
+    def _log_ahead(self) -> None:
+        """Turn the write-ahead log on; SQLite does not wait for processes that open the file at the same moment."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _migrate(self, migrations: Sequence[Sequence[str]]) -> None:
         version = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
         if version > len(migrations):
             raise InputError(
@@ -86,7 +97,6 @@ class Database:
                 for statement in script:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
-        return version < len(migrations)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
