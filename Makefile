@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\)$$/\1/p' constraints.txt)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint docs clean
+.PHONY: demo test test-all lint docs dist release-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/paretomerge demo
@@ -25,8 +26,24 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
+# Both distributions in an environment of their own, with all that they depend on, and no sources in sight.
+release-check: dist
+	rm -rf build/release
+	$(PYTHON) -m venv build/release
+	build/release/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	build/release/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl -c constraints.txt
+	cd build && release/bin/python -I ../tests/release/use_installed.py $(VERSION)
+	build/release/bin/python -m pip uninstall --quiet --yes paretomerge
+	build/release/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.tar.gz
+	cd build && release/bin/python -I ../tests/release/use_installed.py $(VERSION)
+	rm -rf build
+
 clean:
-	rm -rf $(VENV) site
+	rm -rf $(VENV) site dist build
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,12 +1,15 @@
 """Pareto fronts of multitask finetuning, estimated from single-task finetunes.
 
-Names are imported on first use (PEP 562), so that `import paretomerge` costs nothing.
+Names are imported on first use (PEP 562), so that `import paretomerge` costs nothing. In a notebook, `Scores`, `Front`
+and `Choice` show themselves as tables and pictures.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from paretomerge.notebooks import register_displays
 
 if TYPE_CHECKING:
     from paretomerge import errors, testing
@@ -67,7 +70,12 @@ if TYPE_CHECKING:
         Subspace,
         damp,
     )
-    from paretomerge.problems import causal_lm_problem, sequence_classification_problem
+    from paretomerge.problems import (
+        causal_lm_problem,
+        causal_lm_questions,
+        image_classification_problem,
+        sequence_classification_problem,
+    )
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
     from paretomerge.stages import run
@@ -162,6 +170,7 @@ __all__ = [
     "WeightedSum",
     "Weights",
     "causal_lm_problem",
+    "causal_lm_questions",
     "choose",
     "choose_surrogate",
     "compare_preview",
@@ -177,6 +186,7 @@ __all__ = [
     "fit_surrogate",
     "front_uncertainty",
     "hypervolume",
+    "image_classification_problem",
     "is_nondominated",
     "load_posterior",
     "load_recipe",
@@ -255,6 +265,7 @@ _HOMES = {
     "WeightedSum": "merging",
     "Weights": "types",
     "causal_lm_problem": "problems",
+    "causal_lm_questions": "problems",
     "choose": "choices",
     "choose_surrogate": "surrogates",
     "compare_preview": "fronts",
@@ -269,6 +280,7 @@ _HOMES = {
     "fit_surrogate": "surrogates",
     "front_uncertainty": "fronts.uncertainty",
     "hypervolume": "fronts",
+    "image_classification_problem": "problems",
     "is_nondominated": "fronts",
     "load_posterior": "checkpoints",
     "load_recipe": "recipes",
@@ -300,3 +312,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+register_displays()

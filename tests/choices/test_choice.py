@@ -161,3 +161,16 @@ def test_an_unknown_objective_is_named_with_the_nearest_one(rule, front_of):
 def test_wishes_that_mean_nothing_are_refused(rule, wishes, message):
     with pytest.raises(DataError, match=message):
         rule(wishes)
+
+
+def test_a_choice_prints_its_weighting_and_a_line_per_objective(front_of):
+    front = front_of([[0.0, 3.0], [1.0, 1.0], [3.0, 0.0]])
+    lines = repr(choose(front, Knee())).splitlines()
+    weights = ", ".join(f"{task} {weight:.4g}" for task, weight in front[1].weights.items())
+    assert lines[0] == f"Choice of point 1 (merged): {weights}"
+    assert lines[1].startswith("  rule: knee")
+    assert lines[2].startswith("  a: 1, 90 % interval ")
+    assert lines[2].endswith("gives up 1")
+    assert lines[3].startswith("  b: 1, 90 % interval ")
+    assert lines[-1].startswith("  nearest alternatives: point ")
+    assert len(lines) == 5

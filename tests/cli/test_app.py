@@ -15,6 +15,7 @@ from paretomerge.errors import DataError, StorageError
 
 OPTIONS = {
     "demo": ["--out", "--seed", "--workers", "--json"],
+    "init": ["base", "finetunes", "--task", "--data", "--out", "--make-base", "--overwrite", "--json"],
     "check": [
         "recipe",
         "--base",
@@ -24,6 +25,7 @@ OPTIONS = {
         "--private",
         "--tokenizer",
         "--max-distance",
+        "--quick",
         "--json",
     ],
     "merge": [
@@ -70,7 +72,7 @@ OPTIONS = {
         *("--set", "--overwrite", "--json"),
     ],
     "verify": ["recipe", "--points", "--trained", "--out", "--json"],
-    "report": ["recipe", "--out", "--json"],
+    "report": ["recipe", "--out", "--figure", "--width", "--kind", "--metric", "--json"],
     "ledger": ["run", "--divisions", "--json"],
     "runs": ["directory", "--json"],
 }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretomerge.errors import DataError, EvaluationError
-from paretomerge.evaluation import Part, count_examples, in_own_order, join_parts, takes_examples
+from paretomerge.evaluation import Part, count_examples, in_own_order, join_parts, require_means, takes_examples
 
 
 def _scored(part: Part, scores: np.ndarray) -> tuple[Part, dict[str, np.ndarray]]:
@@ -95,3 +95,25 @@ def test_what_an_evaluator_can_do_is_read_from_its_signature() -> None:
     assert not takes_examples(max)
     assert count_examples(_Counting(), "abc") == 3
     assert count_examples(able, "abc") is None
+
+
+def test_an_evaluator_that_stands_for_others_says_what_they_can_do() -> None:
+    class Standing(_Counting):
+        takes_examples = False
+
+        def count_examples(self, task: str) -> Any:
+            return None
+
+    assert not takes_examples(Standing())
+    assert count_examples(Standing(), "abc") is None
+
+
+def test_what_is_no_mean_is_refused_with_advice() -> None:
+    class Ratio(_Counting):
+        not_means = ("perplexity",)
+
+    require_means(_Counting())
+    with pytest.raises(
+        DataError, match=r"'perplexity' is no mean over examples.*leave 'perplexity' out"
+    ):
+        require_means(Ratio())

@@ -269,3 +269,63 @@ def test_a_loss_of_another_shape_is_refused(returned: Any, what: str, generator:
 def test_dropout_is_off_in_a_loss_of_the_problems_own(generator: torch.Generator) -> None:
     evaluator, params = SupervisedEvaluator(_own_problem(False)), _params(generator)
     assert torch.equal(evaluator(params, "a")["loss"], evaluator(params, "a")["loss"])
+
+
+def test_f1_is_that_of_all_examples_together(generator: torch.Generator) -> None:
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    params = _params(generator)
+    evaluator = SupervisedEvaluator(_problem(), metrics=["f1"])
+    inputs, labels = (torch.cat(parts) for parts in zip(*_data("bb", "test"), strict=True))
+    guesses = (inputs @ params["linear.weight"].T + params["linear.bias"] + params["shift"]).argmax(-1)
+    found = evaluator(params, "bb")
+    assert list(found) == ["f1"]
+    assert len(found["f1"]) == SIZES["test"]
+    assert float(found["f1"].mean()) == pytest.approx(metrics.f1_score(labels, guesses, average="macro"), abs=1e-12)
+
+
+def test_metrics_come_in_the_order_asked_for_and_as_the_objectives_name_them(generator: torch.Generator) -> None:
+    problem, params = _problem(), _params(generator)
+    wanted = ("f1", "accuracy", "loss")
+    evaluator = SupervisedEvaluator(problem, metrics=wanted)
+    assert tuple(evaluator(params, "a")) == wanted
+    result = evaluate_one(params, evaluator, supervised_objectives(problem, wanted))
+    assert list(result.examples) == [f"{metric}[{task}]" for metric in wanted for task in ("a", "bb")]
+    assert torch.equal(evaluator(params, "a")["loss"], SupervisedEvaluator(problem)(params, "a")["loss"])
+
+
+@pytest.mark.parametrize(("likelihood", "shift"), [("tokens", 0), ("causal", 1)])
+def test_perplexity_counts_every_token_the_same(likelihood: Any, shift: int, generator: Any) -> None:
+    """One text has two labels (one behind the shift), the other one: their losses do not weigh the same."""
+    tokens, targets = torch.tensor([[1, 2, 3], [4, 0, 1]]), torch.tensor([[-100, 1, 2], [-100, 3, -100]])
+    problem = Problem(("a",), _Tagger, lambda task, split: list(_apart(tokens, targets)), likelihood)
+    params = {"embed.weight": torch.randn(5, 5, generator=generator, dtype=torch.float64)}
+    log_p = params["embed.weight"].log_softmax(-1)
+    each = [
+        -float(log_p[tokens[b, i - shift], targets[b, i]]) for b in range(2) for i in range(3) if targets[b, i] != -100
+    ]
+    found = SupervisedEvaluator(problem, metrics="perplexity")(params, "a")
+    assert float(found["perplexity"].mean()) == pytest.approx(np.exp(np.mean(each)), rel=1e-12)
+    (objective,) = supervised_objectives(problem, ["perplexity"])
+    assert (objective.name, objective.bounds, objective.metric) == ("perplexity[a]", (1.0, None), "perplexity")
+
+
+def _apart(tokens: Tensor, targets: Tensor) -> Any:
+    return zip(tokens.split(1), targets.split(1), strict=True)
+
+
+def test_what_is_no_mean_is_not_measured_on_parts(generator: torch.Generator) -> None:
+    evaluator = SupervisedEvaluator(_problem(), metrics=["loss", "f1"])
+    assert (evaluator.not_means, SupervisedEvaluator(_problem()).not_means) == (("f1",), ())
+    with pytest.raises(DataError, match=r"'f1' is no mean over examples.*set front\.racing to false"):
+        evaluator(_params(generator), "a", np.array([1, 2]))
+
+
+def test_unknown_metrics_are_refused_before_anything_is_built() -> None:
+    def never() -> nn.Module:
+        raise AssertionError
+
+    problem = Problem(("a",), never, _data)
+    with pytest.raises(DataError, match="has no 'perplexity': it has loss, accuracy, f1"):
+        SupervisedEvaluator(problem, metrics=["perplexity"])
+    with pytest.raises(DataError, match="'exact_match' is measured on questions, not on batches"):
+        supervised_objectives(Problem(("a",), never, _data, "causal"), ["exact_match"])

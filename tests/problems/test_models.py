@@ -119,7 +119,7 @@ def test_heads_of_another_kind_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", [{"num_labels": 1}, {"problem_type": "multi_label_classification"}])
 def test_heads_that_do_not_choose_one_class_are_refused(tmp_path: Path, config: Any) -> None:
-    with pytest.raises(DataError, match="only one class of several per text is read from files"):
+    with pytest.raises(DataError, match="only one class of several per example is read from files"):
         _says(tmp_path, **config).require("SequenceClassification")
 
 

@@ -107,7 +107,7 @@ def test_splits_may_be_given_one_by_one(tmp_path: Path) -> None:
         ([], "the rows of task 'a': the list is empty"),
         ({"test": []}, "the test rows of task 'a': the list is empty"),
         (7, "the rows of task 'a': expected a path or a list of rows, got int"),
-        (_rows(2), "the rows of task 'a': 2 different texts are too few for training and validation and test"),
+        (_rows(2), "the rows of task 'a': 2 different examples are too few for training and validation and test"),
         ([{"text": 3}] * 5, "row 1: 'text' is '3'"),
         ([{"texts": "x"}] * 5, r"did you mean 'texts'\?"),
     ],
@@ -128,8 +128,8 @@ def test_paths_that_are_not_there_name_the_nearest(tmp_path: Path) -> None:
 def test_folders_without_examples_say_what_they_hold(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected training, validation and test, .* the folder holds nothing"):
         _read(tmp_path)
-    (tmp_path / "train.parquet").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"each as \.jsonl or \.csv; the folder holds train\.parquet"):
+    (tmp_path / "train.xlsx").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"each as \.jsonl, \.csv, .* save_to_disk; the folder holds train\.xlsx"):
         _read(tmp_path)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from paretomerge.diagnoses import Diagnosis
 from paretomerge.fronts import front_uncertainty
-from paretomerge.reports import ReportData, Verified
+from paretomerge.reports import PredictedGrid, ReportData, Verified
 from paretomerge.types import Front, Objective, Scores, simplex_grid
 
 FRIENDLY = ("movie", "amazon", "tweets", "code", "maths")
@@ -100,6 +100,18 @@ def _completed(data: ReportData, names: tuple[str, ...]) -> ReportData:
         ),
         diagnoses=diagnoses,
         ledger_notes=(f"{names[0]} was estimated",),
+        landscape=_landscape(data, 12 if len(names) == 3 else 4),
+    )
+
+
+def _landscape(data: ReportData, divisions: int) -> PredictedGrid:
+    """Of the same losses as the predicted points."""
+    weights = simplex_grid(len(data.scores.tasks), divisions)
+    values = _losses(weights, 0.03)
+    half, error = np.full(values.shape, 0.012), np.full(len(data.objectives), 0.0012)
+    far = weights.max(axis=1) > 0.95
+    return PredictedGrid(
+        data.scores.tasks, data.objectives, divisions, values, values - half, values + half, 0.9, error, 2 * error, far
     )
 
 

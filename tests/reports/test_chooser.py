@@ -82,9 +82,11 @@ def test_objectives_go_by_their_task_where_it_has_no_other_and_names_the_command
     )
     data = dataclasses.replace(make_data(2), front=None, choice=None)
     object.__setattr__(data, "front", front_of(objectives))
+    object.__setattr__(data, "scores", data.front.scores)
     found = chooser_of(data, [None] * 5)
     assert found is not None
     [front] = found["fronts"]
+    assert front["columns"] == [0, 1, 2, 3, 4]
     assert front["options"] == ["a", "speed", "size", None, "e"]
     assert front["lower"] == [True, False, True, True, True]
 
@@ -95,7 +97,9 @@ def test_objectives_go_by_their_task_where_it_has_no_other_and_names_the_command
 )
 def test_the_command_names_the_run_as_a_shell_reads_it(make_data, run, command):
     data = dataclasses.replace(make_data(2), run=run)
-    assert chooser_of(data, [None] * len(data.front))["command"] == f"paretomerge {command}"
+    found = chooser_of(data, [None] * len(data.front))
+    assert found["command"] == f"paretomerge {command}"
+    assert found["export"] == f"paretomerge {command.replace('choose', 'export')} merged"
 
 
 def test_nothing_to_choose_from_or_too_much_for_a_page_leaves_no_chooser(make_data):
@@ -105,6 +109,7 @@ def test_nothing_to_choose_from_or_too_much_for_a_page_leaves_no_chooser(make_da
     objectives = (Objective("a", task="a"), Objective("b", task="b"))
     for points, there in ((count, True), (count + 1, False)):
         object.__setattr__(data, "front", front_of(objectives, count=points))
+        object.__setattr__(data, "scores", data.front.scores)
         object.__setattr__(data, "choice", None)
         found = chooser_of(data, [None] * points)
         assert (found is not None) is there

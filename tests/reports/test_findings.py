@@ -40,7 +40,7 @@ def test_every_verified_weighting_and_objective_has_a_row_with_its_error(verifie
     ]
     weights, names, preview, truth, error, inside, guess, left, within = found
     assert weights.cells == ("0.25/0.75", "0.25/0.75", "0.50/0.50", "0.50/0.50")
-    assert names.cells == ("loss[a] [nats]", "loss[b]", "loss[a] [nats]", "loss[b]")
+    assert names.cells == ("a loss [nats]", "b loss", "a loss [nats]", "b loss")
     assert preview.cells[:2] == ("0.300 ± 0.059", "0.800 ± 0.020")
     assert truth.cells[:2] == ("0.250 ± 0.078", "0.900")
     assert error.cells == ("+0.050", "-0.100", "0.000", "0.000")
@@ -64,7 +64,7 @@ def with_scores(verified: Verified) -> ReportData:
 
 
 def test_only_the_objectives_of_the_front_are_shown(verified):
-    assert verification_columns(verified, LOSSES[1:])[1].cells == ("loss[b]", "loss[b]")
+    assert verification_columns(verified, LOSSES[1:])[1].cells == ("b loss", "b loss")
     assert verification_columns(verified, [Objective("other")])[0].cells == ()
 
 
@@ -76,7 +76,7 @@ def test_the_section_has_a_table_a_place_for_the_chart_and_the_sentences(verifie
     assert text.count("<tr>") == 5
     assert "<summary>The 2 points of the front that survive</summary><p>0, 4</p>" in text
     [one, other] = payload(data)["verified"]
-    assert (one["name"], one["truth"], one["preview_half"]) == ("loss[a]", [0.25, 0.45], [1.96 * 0.03] * 2)
+    assert (one["name"], one["truth"], one["preview_half"]) == ("a loss", [0.25, 0.45], [1.96 * 0.03] * 2)
     assert one["recalibrated"] == pytest.approx([0.25, 0.449])
     assert other["preview"] == [0.8, 0.6]
     empty = Verified(verified.previews.take([]), verified.truths.take([]))
@@ -132,3 +132,16 @@ def test_a_long_list_of_verified_weightings_is_cut():
         Scores(("a", "b"), weights, np.ones((count, 2)), np.zeros((count, 2)), LOSSES, o) for o in ("merged", "trained")
     ]
     assert len(verification_columns(Verified(*many), LOSSES)[0].cells) == 200
+
+
+def test_diagnoses_that_differ_in_a_name_and_numbers_only_are_said_once_with_all_their_numbers():
+    several = [
+        Diagnosis("power", "note", f"{name}: {number} examples tell little", "score on more", {"needed": number})
+        for name, number in (("a", 30), ("b", 50))
+    ]
+    other = Diagnosis("power", "warning", "a: 30 examples tell little", "score on more")
+    text = diagnoses_html([other, *several], ["a", "b"])
+    assert text.count("<li") == 2
+    assert "A and b: 30 and 50 examples tell little." in text
+    assert "needed 30; needed 50" in text
+    assert text.index('class="warning"') < text.index('class="note"')

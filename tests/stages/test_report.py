@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.tiny import recipe_of, write_recipe
 
@@ -10,7 +11,8 @@ from paretomerge.diagnoses import Diagnosis
 from paretomerge.errors import MissingExtraError
 from paretomerge.recipes import digest_recipe
 from paretomerge.reports import ReportData
-from paretomerge.stages import choose_point, front_of, open_study, report_run, run_ledger, verify_run
+from paretomerge.reports.grid import DIVISIONS
+from paretomerge.stages import choose_point, estimate_run_front, front_of, open_study, report_run, run_ledger, verify_run
 from paretomerge.stages import report as stage
 from paretomerge.stages.free_diagnoses import keep_diagnoses
 from paretomerge.stages.report import draw_run
@@ -71,7 +73,7 @@ def test_the_page_has_the_choice_with_its_rule_the_diagnoses_and_the_ledger_with
     assert data.run == str(study.folder.path)
     assert data.uncertainty is not None
     assert [each.severity for each in data.diagnoses] == ["warning", "note"]
-    assert data.warnings[-1] == "1 diagnosis warns: see Diagnoses below."
+    assert '<a href="#diagnoses">1 diagnosis warns</a>' in page
     assert list(data.ledger) == [*run_ledger(study).rows()]
     assert "joint grid of 66, estimated" in page
     assert run_ledger(study).summary in data.ledger_notes
@@ -123,3 +125,34 @@ def test_the_picture_alone_can_be_drawn_again(own: Path, monkeypatch: pytest.Mon
 def test_a_front_of_one_objective_has_no_picture(own: Path) -> None:
     write_recipe(own, recipe_of(front={"evaluations": 4, "points": 5, "objectives": ["loss[sums]"]}))
     assert draw_run(open_study(own / "recipe.yaml")) is None
+
+
+def test_the_surrogates_grid_is_kept_with_the_front_and_shown_while_it_is_current(
+    own: Path, written: list[ReportData]
+) -> None:
+    study = open_study(own / "recipe.yaml")
+    found = estimate_run_front(study)
+    report_run(study)
+    grid = written[-1].landscape
+    assert grid is not None and found.surrogate is not None
+    assert grid.divisions == DIVISIONS[len(study.tasks)]
+    np.testing.assert_allclose(grid.values, found.surrogate.predict(grid.weights)[0], rtol=1e-12)
+    assert grid.level == study.recipe.front.interval
+    assert ((grid.lower <= grid.upper) & (grid.upper > -np.inf)).all()
+    path = study.folder.recipe
+    path.write_text(path.read_text().replace("points: 15", "points: 12"))
+    with study.folder.open_journal() as journal:
+        stored = journal.fact("landscape")
+    changed = open_study(study.folder.path)
+    front_of(changed)  # writes its own
+    with changed.folder.open_journal() as journal:
+        journal.note("landscape", stored)
+    report_run(changed)
+    assert written[-1].landscape is None
+
+
+def test_a_front_over_coefficients_has_no_grid(own: Path, written: list[ReportData]) -> None:
+    recipe = recipe_of(front={"evaluations": 4, "points": 6, "domain": "coefficients"}, rule={"name": "task_arithmetic"})
+    write_recipe(own, recipe)
+    report_run(open_study(own / "recipe.yaml"))
+    assert written[-1].landscape is None

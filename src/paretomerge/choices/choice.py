@@ -69,6 +69,23 @@ class Choice:
     probability_nondominated: float | None = None
     probability_fulfilled: float | None = None
 
+    def __repr__(self) -> str:
+        """The weighting, then a line per objective."""
+        weights = ", ".join(f"{task} {weight:.4g}" for task, weight in self.point.weights.items())
+        lines = [f"Choice of point {self.point.id} ({self.point.origin}): {weights}", f"  rule: {self.rule}"]
+        for name, value in self.point.values.items():
+            low, high = self.interval[name]
+            between = f"{100 * self.level:.4g} % interval {low:.4g} to {high:.4g}"
+            lines.append(f"  {name}: {value:.4g}, {between}, gives up {self.gives_up[name]:.4g}")
+        if self.probability_nondominated is not None:
+            lines.append(f"  probability that no other point dominates it: {self.probability_nondominated:.2f}")
+        if self.probability_fulfilled is not None:
+            lines.append(f"  probability that it keeps what was asked for: {self.probability_fulfilled:.2f}")
+        if self.alternatives:
+            others = ", ".join(f"point {other.point.id}" for other in self.alternatives)
+            lines.append(f"  nearest alternatives: {others}")
+        return "\n".join(lines)
+
 
 @runtime_checkable
 class ChoiceRule(Protocol):

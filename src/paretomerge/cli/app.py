@@ -18,12 +18,15 @@ from paretomerge.cli import (
     finetune,
     fit,
     front,
+    init,
     ledger,
     merge,
     report,
     runs,
     verify,
 )
+from paretomerge.cli.progress import choose_mode
+from paretomerge.cli.speaking import log_to_stderr, to_front
 from paretomerge.cli.spoken_warnings import spoken_warnings
 from paretomerge.errors import ParetomergeError
 
@@ -42,7 +45,7 @@ app = typer.Typer(
     "Start with:  paretomerge demo",
 )
 
-for verb in (demo, check, merge, fit, front, diagnose, choose, export, finetune, verify, report, ledger, runs):
+for verb in (demo, init, check, merge, fit, front, diagnose, choose, export, finetune, verify, report, ledger, runs):
     name = verb.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=f"Example:  {verb.EXAMPLE}")(verb.command)
 
@@ -60,8 +63,23 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress; results and warnings only. Of every verb.")
+    ] = False,
+    progress: Annotated[
+        str | None,
+        typer.Option(
+            "--progress",
+            metavar="MODE",
+            help="Progress on standard error: auto, bar, lines, json (a JSON object per line) or off; also by the "
+            "variable PARETOMERGE_PROGRESS. Of every verb.",
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say which stages begin and end. Of every verb.")] = False,
 ) -> None:
     """Root of all verbs."""
+    choose_mode(progress, quiet)
+    log_to_stderr(verbose)
 
 
 def _interrupted() -> int:
@@ -72,7 +90,7 @@ def _interrupted() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 (failure), 2 (bad input) or 130 (interrupted)."""
     try:
-        given = list(arguments) if arguments is not None else None
+        given = to_front(sys.argv[1:] if arguments is None else arguments)
         with spoken_warnings():
             code = int(app(args=given, prog_name="paretomerge", standalone_mode=False) or 0)
         # Newer typers return this code for an interrupt, older ones raise.

@@ -19,6 +19,7 @@ from paretomerge.cli.options import (
     print_json,
 )
 from paretomerge.cli.posteriors import show_posteriors
+from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,11 +52,18 @@ def command(
     private: PrivateOption = None,
     tokenizer: TokenizerOption = None,
     max_distance: MaybeDistanceOption = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Of a recipe: run no model, so that neither finetunes nor cost are tried.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check that base and finetunes fit each other: everything that is wrong, at once, and what to type."""
+    """Check everything that can be known beforehand: all that is wrong, at once, and what to type.
+
+    Of checkpoints, that they fit each other. Of a recipe also methods, data and labels, evaluators, that the model
+    runs, that every finetune is better than the base at its own task, and what the run will cost.
+    """
     from paretomerge.checkpoints import holds_posterior
-    from paretomerge.stages.check import check_models, check_recipe
+    from paretomerge.stages import check_models
 
     if recipe is not None and recipe.endswith(".safetensors"):
         _describe(recipe, base, task, json)
@@ -69,16 +77,17 @@ def command(
                 f"{repairs.arguments[0]} goes with --base and --task: a recipe takes checkpoints that fit. Write "
                 "repaired ones with `paretomerge merge`, one task at a time at weight 1, and name them in the recipe"
             )
-        found = check_recipe(recipe, max_distance)
-    elif base is None or not task:
+        _check_recipe(recipe, max_distance, quick, json)
+        return
+    if quick:
+        raise InputError("--quick goes with a recipe: checkpoints alone are never run")
+    if base is None or not task:
         raise InputError("give a recipe, or --base DIR and at least one --task NAME=DIR")
-    else:
-        given = parse_tasks(task)
-        if all(holds_posterior(path) for path in given.values()):
-            _check_posteriors(base, given, repairs, json)
-            return
-        distance = 1.0 if max_distance is None else max_distance
-        found = check_models(base, given, repairs, max_distance=distance)
+    given = parse_tasks(task)
+    if all(holds_posterior(path) for path in given.values()):
+        _check_posteriors(base, given, repairs, json)
+        return
+    found = check_models(base, given, repairs, max_distance=1.0 if max_distance is None else max_distance)
     if json:
         print_json(found.as_dict())
     else:
@@ -86,6 +95,36 @@ def command(
     found.raise_if_bad()
     if not json:
         typer.echo("everything fits")
+
+
+def _check_recipe(recipe: str, max_distance: float | None, quick: bool, json: bool) -> None:
+    from paretomerge.stages import check_recipe
+
+    with shown_progress(quiet=json) as progress:
+        found = check_recipe(recipe, max_distance, quick=quick, progress=progress)
+    if json:
+        print_json(found.as_dict())
+        found.raise_if_bad()
+        return
+    if found.preflight is not None:
+        _show(found.preflight, warnings=False)
+    for row in found.rows:
+        if row.status == "ok":
+            _say(f"ok       {row.what}: {row.message}")
+    for row in found.rows:
+        if row.status == "warning":
+            typer.echo(f"warning: {row.what}: {row.message}", err=True)
+    found.raise_if_bad()
+    typer.echo(f"everything fits\nnext: paretomerge front {recipe}")
+
+
+def _say(text: str) -> None:
+    """A line of a table without frames, folded under its beginning."""
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size().columns, 120)
+    typer.echo(textwrap.fill(text, width, subsequent_indent=" " * 9, break_long_words=False, break_on_hyphens=False))
 
 
 def _describe(path: str, base: str | None, task: list[str] | None, json: bool) -> None:
@@ -118,7 +157,7 @@ def _check_posteriors(base: str, tasks: dict[str, str], repairs: Repairs, json: 
     typer.echo("everything fits")
 
 
-def _show(found: Preflight) -> None:
+def _show(found: Preflight, warnings: bool = True) -> None:
     from rich.console import Console
 
     console = Console()
@@ -132,9 +171,9 @@ def _show(found: Preflight) -> None:
         typer.echo(f"{task} keeps {len(own)} tensors of its own: {_listed(list(own))}")
     if found.repaired.kept:
         typer.echo(f"not merged, the base's are kept: {_listed(sorted(found.repaired.kept))}")
-    for finding in found.alignment.warnings[:WARNINGS_SHOWN]:
+    for finding in found.alignment.warnings[:WARNINGS_SHOWN] if warnings else ():
         typer.echo(str(finding))
-    if len(found.alignment.warnings) > WARNINGS_SHOWN:
+    if warnings and len(found.alignment.warnings) > WARNINGS_SHOWN:
         typer.echo(f"and {len(found.alignment.warnings) - WARNINGS_SHOWN} more warnings; --json lists them all")
     for line in _estimate_lines(found.estimate):
         typer.echo(line)

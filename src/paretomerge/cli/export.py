@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paretomerge.cli.options import JsonOption, RunFolderArgument, print_json
+from paretomerge.cli.options import JsonOption, RunFolderArgument, parse_numbers, print_json
 from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError
 
@@ -19,7 +20,15 @@ EXAMPLE = "paretomerge export run/ --point chosen merged/ --check"
 def command(
     run: RunFolderArgument,
     out: Annotated[str, typer.Argument(metavar="OUT", help="The folder (or file) to write.")],
-    point: Annotated[str, typer.Option("--point", metavar="ID", help="A point's number, or `chosen`.")] = "chosen",
+    point: Annotated[
+        str | None, typer.Option("--point", metavar="ID", help="A point's number, or `chosen`, which is the default.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights", metavar="a=0.6,b=0.4", help="Instead of a point: any weighting, on the front or not."
+        ),
+    ] = None,
     joint: Annotated[
         bool, typer.Option("--joint", help="The number is one of the joint front, which `verify` stores.")
     ] = False,
@@ -53,6 +62,7 @@ def command(
     from paretomerge.stages import export_mergekit, export_weights, open_study
 
     _require_together(adapter, mergekit, weights_only, rank, tolerance, dtype, check)
+    which = _which(point, weights)
     study = open_study(run)
     of: FrontKind | None = "joint" if joint else None
     if mergekit or weights_only:
@@ -60,10 +70,19 @@ def command(
             write, what = (
                 (export_mergekit, "a mergekit configuration") if mergekit else (export_weights, "task weights")
             )
-            file = write(study, point, out, overwrite=overwrite, progress=progress, of=of)
+            file = write(study, which, out, overwrite=overwrite, progress=progress, of=of)
         print_json({"path": str(file)}) if json else typer.echo(f"{file}: {what}")
         return
-    _export_folder(study, point, of, out, adapter, rank, tolerance, dtype, check, overwrite, json)
+    _export_folder(study, which, of, out, adapter, rank, tolerance, dtype, check, overwrite, json)
+
+
+def _which(point: str | None, weights: str | None) -> str | dict[str, float]:
+    """A point's name, or coordinates by name."""
+    if weights is None:
+        return "chosen" if point is None else point
+    if point is not None:
+        raise InputError("--point and --weights both say which model to export: give one of them")
+    return parse_numbers(weights, "--weights")
 
 
 def _require_together(
@@ -87,7 +106,7 @@ def _require_together(
 
 def _export_folder(
     study: Any,
-    point: str,
+    point: str | Mapping[str, float],
     of: FrontKind | None,
     out: str,
     adapter: bool,

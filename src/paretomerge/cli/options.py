@@ -76,7 +76,7 @@ def parse_repairs(
     return Repairs(rules, tuple(skip or ()), tuple(private or ()), tokenizer)  # type: ignore[arg-type]
 
 
-def parse_tasks(pairs: Sequence[str]) -> dict[str, str]:
+def parse_tasks(pairs: Sequence[str], option: str = "--task", what: str = "DIR") -> dict[str, str]:
     """`["a=DIR", "b=DIR"]` as a mapping.
 
     Raises:
@@ -86,9 +86,9 @@ def parse_tasks(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, sign, path = pair.partition("=")
         if not (sign and name and path):
-            raise InputError(f"--task {pair!r}: write it as NAME=DIR")
+            raise InputError(f"{option} {pair!r}: write it as NAME={what}")
         if name in found:
-            raise InputError(f"--task {name!r} is given twice")
+            raise InputError(f"{option} {name!r} is given twice")
         found[name] = path
     return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from paretomerge.errors import DataError
@@ -29,6 +30,40 @@ def take_examples(batches: Iterable[Batch], limit: int | None = None) -> Iterato
                 return
     if not seen:
         raise DataError("no examples to measure curvature on: the split is empty, or the limit is not positive")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Batches that say which of them is being read, as often as they are read: `gradient of movie: batch 3 of 8`.
+
+    Args:
+        batches: the batches.
+        limit: examples that will be used, all when `None`.
+        progress: called with messages.
+        what: what is done with them.
+    """
+
+    batches: Sequence[Batch]
+    limit: int | None
+    progress: Callable[[str], None]
+    what: str
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batch by batch."""
+        total = self._total()
+        for number, batch in enumerate(self.batches, start=1):
+            self.progress(f"{self.what}: batch {number} of {max(total, number)}")
+            yield batch
+
+    def _total(self) -> int:
+        if self.limit is None:
+            return len(self.batches)
+        examples = 0
+        for number, (_, targets) in enumerate(self.batches, start=1):
+            examples += len(targets)
+            if examples >= self.limit:
+                return number
+        return len(self.batches)
 
 
 def _cut(inputs: Any, size: int) -> Any:

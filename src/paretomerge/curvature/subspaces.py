@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from paretomerge.curvature.enrichment import descent_directions
+from paretomerge.curvature.examples import Counted
 from paretomerge.curvature.gauss_newton import Expansion, expand_in_subspace
 from paretomerge.curvature.gradients import LossGradient, loss_gradient, mean_loss
 from paretomerge.curvature.methods import FitSubspace
@@ -65,14 +66,17 @@ class SubspaceFit:
 
     def expand(self, task: str, at: Params, basis: Basis) -> Expansion:
         """The curvature of one task along the basis."""
-        self.progress(f"curvature of {task} in {len(basis)} directions")
-        measure = partial(expand_in_subspace, self.model, at, basis, self.batches[task], self.method.examples)
+        limit, what = self.method.examples, f"curvature of {task} in {len(basis)} directions"
+        self.progress(what)
+        batches = Counted(self.batches[task], limit, self.progress, what)
+        measure = partial(expand_in_subspace, self.model, at, basis, batches, limit)
         return self.pieces.keep(f"expansion of {task}", Expansion, measure)
 
     def slope(self, task: str, at: Params) -> LossGradient:
         """The gradient of one task."""
-        self.progress(f"gradient of {task}")
-        measure = partial(loss_gradient, self.model, at, self.batches[task], self.method.gradient_examples)
+        limit, what = self.method.gradient_examples, f"gradient of {task}"
+        self.progress(what)
+        measure = partial(loss_gradient, self.model, at, Counted(self.batches[task], limit, self.progress, what), limit)
         return self.pieces.keep(f"gradient of {task}", LossGradient, measure)
 
     def validation_loss(self, at: Params) -> float:

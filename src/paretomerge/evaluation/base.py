@@ -25,6 +25,9 @@ Evaluator = Callable[..., PerExample]
 Metrics = Mapping[str, np.ndarray]
 """What was measured of one model on one task: metric → per-example scores `[n]`."""
 
+STDERR = "_stderr"
+"""`{"acc": 0.91, "acc_stderr": 0.01}`: a lone number may come with its standard error, under its name with this."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -119,14 +122,21 @@ def measure_tasks(
 def as_evaluation(measured: Mapping[str, Metrics], objectives: Sequence[Objective]) -> Evaluation:
     """The objectives' scores out of what was measured per task.
 
+    A lone number has the standard error that the evaluator gave beside it, as `<metric>_stderr`.
+
     Raises:
-        EvaluationError: a metric that the evaluator did not return.
+        EvaluationError: a metric that the evaluator did not return, or a standard error that is none.
     """
     columns = [_column(measured[objective.task], objective) for objective in objectives]
     return Evaluation(
-        np.array([column.mean() for column in columns]),
-        np.array([standard_error(column) for column in columns]),
-        {objective.name: column for objective, column in zip(objectives, columns, strict=True)},
+        np.array([column.mean() for _, column in columns]),
+        np.array(
+            [
+                _error_of(measured[objective.task], metric, column, objective)
+                for objective, (metric, column) in zip(objectives, columns, strict=True)
+            ]
+        ),
+        {objective.name: column for objective, (_, column) in zip(objectives, columns, strict=True)},
     )
 
 
@@ -182,12 +192,32 @@ def _as_scores(values: Any, task: str, metric: str) -> np.ndarray:
     return array
 
 
-def _column(metrics: Metrics, objective: Objective) -> np.ndarray:
+def _column(metrics: Metrics, objective: Objective) -> tuple[str, np.ndarray]:
+    """The metric that an objective reads, and its scores."""
     if objective.metric in metrics:
-        return metrics[objective.metric]
-    if not objective.metric and len(metrics) == 1:
-        return next(iter(metrics.values()))
+        return objective.metric, metrics[objective.metric]
+    proper = [metric for metric in metrics if not _is_error(metrics, metric)]
+    if not objective.metric and len(proper) == 1:
+        return proper[0], metrics[proper[0]]
     raise EvaluationError(
         f"objective {objective.name!r} needs the metric {objective.metric!r}, but the evaluator returned "
         f"{', '.join(map(repr, metrics))} for task {objective.task!r}"
     )
+
+
+def _is_error(metrics: Metrics, name: str) -> bool:
+    """Whether a name is that of another metric's standard error."""
+    return name.endswith(STDERR) and name.removesuffix(STDERR) in metrics
+
+
+def _error_of(metrics: Metrics, metric: str, column: np.ndarray, objective: Objective) -> float:
+    """Of the mean: from per-example scores, else as the evaluator says."""
+    given = metrics.get(metric + STDERR)
+    if len(column) > 1 or given is None:
+        return standard_error(column)
+    if len(given) != 1 or given[0] < 0:
+        raise EvaluationError(
+            f"the {metric + STDERR} of task {objective.task!r} is {given.tolist()[:3]}: give one number of at least 0 "
+            f"beside the number {metric!r}"
+        )
+    return float(given[0])

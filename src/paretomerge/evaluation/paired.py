@@ -80,7 +80,8 @@ def bootstrap_deviations(
     Every model meets the same resampled examples (Efron & Tibshirani, 1993, An Introduction to the Bootstrap, 8). The
     deviations are scaled by `√(n / (n - 1))`, so that their covariance is that of `shared_covariance`; unlike normal
     draws they keep the skewness of the scores. Objectives of one task (loss and accuracy) are resampled together when
-    `objectives` say which task they are of, and apart otherwise; different tasks always apart.
+    `objectives` say which task they are of, and apart otherwise; different tasks always apart. Lone numbers without
+    per-example scores get normal noise of the size of their standard errors, independent between models.
 
     Args:
         evaluations: one per model. Where the numbers of examples differ, each model is resampled alone.
@@ -102,6 +103,10 @@ def bootstrap_deviations(
     for column, (name, task) in enumerate(zip(names, tasks, strict=True)):
         scores = _columns(evaluations, name)
         stream = np.random.default_rng(seeds[task])
+        if all(len(values) == 1 for values in scores):
+            errors = [_error_of(evaluation, name) for evaluation in evaluations]
+            deviations[:, :, column] = stream.standard_normal((draws, len(evaluations))) * errors
+            continue
         if len({len(values) for values in scores}) == 1:
             deviations[:, :, column] = _resampled(
                 _centred(scores), draws, stream, _unseen(len(scores[0]), population, name)
@@ -116,8 +121,8 @@ def bootstrap_deviations(
 def paired_difference(one: Evaluation, other: Evaluation) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error `[M]` of `one - other` for every objective.
 
-    On the same examples the error is `s(y_one - y_other) / √n`. On different numbers of examples the errors count as
-    independent: `√(e_one² + e_other²)`.
+    On the same examples the error is `s(y_one - y_other) / √n`. On different numbers of examples, and of lone numbers,
+    the errors count as independent: `√(e_one² + e_other²)`.
 
     Raises:
         DataError: evaluations without per-example scores, or of different objectives.
@@ -132,8 +137,9 @@ def paired_difference(one: Evaluation, other: Evaluation) -> tuple[np.ndarray, n
     for name in names:
         ours, theirs = one.examples[name], other.examples[name]
         mean.append(float(ours.mean() - theirs.mean()))
-        apart = float(np.hypot(standard_error(ours), standard_error(theirs)))
-        stderr.append(standard_error(ours - theirs) if len(ours) == len(theirs) else apart)
+        paired = len(ours) == len(theirs) > 1
+        apart = float(np.hypot(_error_of(one, name), _error_of(other, name)))
+        stderr.append(standard_error(ours - theirs) if paired else apart)
     return np.array(mean), np.array(stderr)
 
 
@@ -154,6 +160,11 @@ def _columns(evaluations: Sequence[Evaluation], name: str) -> list[np.ndarray]:
                 f"{', '.join(evaluation.examples) or 'none'}): measure the same objectives on every model"
             )
     return [np.asarray(evaluation.examples[name], dtype=np.float64) for evaluation in evaluations]
+
+
+def _error_of(evaluation: Evaluation, name: str) -> float:
+    """The standard error of a mean score; of a lone number as it was given."""
+    return float(evaluation.stderr[list(evaluation.examples).index(name)])
 
 
 def _centred(columns: Sequence[np.ndarray]) -> np.ndarray:

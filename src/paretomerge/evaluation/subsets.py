@@ -93,14 +93,36 @@ def in_own_order(part: Part, metrics: Metrics) -> Metrics:
 
 
 def takes_examples(evaluator: Evaluator) -> bool:
-    """Whether an evaluator can score some of the examples: it has a parameter `examples`."""
+    """Whether an evaluator can score some of the examples: it has a parameter `examples`, or says so itself.
+
+    One that stands for others says by an attribute `takes_examples` whether these can.
+    """
+    said = getattr(evaluator, "takes_examples", None)
+    if said is not None:
+        return bool(said)
     try:
         return "examples" in inspect.signature(evaluator).parameters
     except (TypeError, ValueError):
         return False
 
 
+def require_means(evaluator: Evaluator) -> None:
+    """Refuse to score parts of the examples, and to join them, by an evaluator whose scores are no means over examples.
+
+    An evaluator names such metrics by its attribute `not_means`, see `evaluation.ratios`.
+
+    Raises:
+        DataError: with the metric, and what to do.
+    """
+    for name in getattr(evaluator, "not_means", ()):
+        raise DataError(
+            f"{name!r} is no mean over examples, so it cannot be measured on parts of them and joined, as racing does: "
+            f"set front.racing to false, or leave {name!r} out of the metrics"
+        )
+
+
 def count_examples(evaluator: Evaluator, task: str) -> int | None:
     """How many examples of a task an evaluator scores; `None` when it does not say, by a method `count_examples`."""
-    count = getattr(evaluator, "count_examples", None)
-    return None if count is None else int(count(task))
+    ask = getattr(evaluator, "count_examples", None)
+    count = None if ask is None else ask(task)
+    return None if count is None else int(count)

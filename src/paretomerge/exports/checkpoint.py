@@ -103,7 +103,7 @@ def manifest_of(kind: str, card: ModelCard, base: Checkpoint, point: FrontPoint 
     }
     if point is not None:
         content["point"] = {
-            "id": point.id,
+            "id": point.id if point.id >= 0 else None,  # a weighting that is not on the front
             "weights": dict(point.weights),
             "values": dict(point.values),
             "stdev": dict(point.stdev),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -144,6 +145,11 @@ class Basis:
 
     def gram(self) -> Tensor:
         """`VᵀV [D, D]`, float64; zero between directions that touch different tensors."""
+        return self._gram.clone()
+
+    @cached_property
+    def _gram(self) -> Tensor:
+        """Directions never change, and reading all of them takes a second where models are large."""
         gram = torch.zeros(len(self), len(self), dtype=torch.float64)
         for name, used in self.tensors().items():
             stacked = torch.stack([self.directions[d][name].reshape(-1).to(torch.float64) for d in used])

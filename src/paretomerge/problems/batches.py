@@ -35,16 +35,28 @@ def make_batches(encoded: Encoded, size: int, padding: int, *, by_length: bool) 
         encoded: the texts, in a random order.
         size: texts per batch.
         padding: the token that fills up.
+        by_length: see `group_rows`.
+    """
+    groups = group_rows([len(row) for row in encoded.tokens], size, by_length=by_length)
+    return [_batch(encoded, group, padding) for group in groups]
+
+
+def group_rows(lengths: Sequence[int], size: int, *, by_length: bool) -> list[list[int]]:
+    """Which texts go together into batches of up to `size`, in the order of the batches.
+
+    Args:
+        lengths: tokens of each text, in a random order of texts.
+        size: texts per batch.
         by_length: whether texts of like length go together, so that little is padding, in batches that come in a
             random order; else the order stays, and the first batches are a random sample of the texts.
     """
-    order = list(range(len(encoded.tokens)))
+    order = list(range(len(lengths)))
     if by_length:
-        order.sort(key=lambda i: len(encoded.tokens[i]))
+        order.sort(key=lengths.__getitem__)
     groups = [order[start : start + size] for start in range(0, len(order), size)]
     if by_length:
         groups = [groups[i] for i in np.random.default_rng(len(order)).permutation(len(groups))]
-    return [_batch(encoded, group, padding) for group in groups]
+    return groups
 
 
 def _batch(encoded: Encoded, group: Sequence[int], padding: int) -> Batch:

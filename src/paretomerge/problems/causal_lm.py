@@ -1,18 +1,14 @@
-"""`Problem`s of a Hugging Face language model: responses to prompts, or whole texts."""
+"""`Problem`s of a Hugging Face language model: responses to prompts, choices, or whole texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from os import PathLike
 
-from paretomerge.curvature.likelihoods import UNLABELLED
-from paretomerge.errors import DataError
-from paretomerge.problems.batches import Encoded
 from paretomerge.problems.models import BuildModel, read_model
+from paretomerge.problems.responses import ResponseColumns, Responses
 from paretomerge.problems.split_batches import SplitBatches, require_sizes
-from paretomerge.problems.splits import Source, Splitting, read_splits
-from paretomerge.problems.tables import Table
+from paretomerge.problems.splits import Source, Splitting
 from paretomerge.problems.tokens import Tokens
 from paretomerge.types import Problem
 
@@ -23,6 +19,8 @@ def causal_lm_problem(
     *,
     prompt: str | None = "prompt",
     response: str = "response",
+    choices: str | None = None,
+    answer: str = "answer",
     max_length: int = 128,
     batch_size: int = 32,
     examples: int | None = None,
@@ -39,7 +37,9 @@ def causal_lm_problem(
         model: the folder of the base, with `config.json` and tokenizer. Its weights are not read.
         data: task → folder, file or rows, see `sequence_classification_problem`.
         prompt: the column of the prompt; `None` where texts have none and all of the response is labelled.
-        response: the column of the response.
+        response: the column of the response; not read where there are choices.
+        choices: the column of a list of choices; the right one is the response, see `causal_lm_questions`.
+        answer: the column that says which choice is right: its text, its place counted from 0, or its letter A, B, ….
         max_length: tokens of an example at most: prompts lose their beginning, then responses their end, with a
             warning.
         batch_size: examples per batch of curvature and evaluation.
@@ -48,61 +48,15 @@ def causal_lm_problem(
         split_seed: of the shares and of the order of examples.
 
     Raises:
-        DataError: missing columns, broken files, responses that are empty or no text.
+        DataError: missing columns, broken files, responses that are empty or no text, answers that are no choice.
         CheckpointError: no such model, or one without a language model's head.
         MissingExtraError: transformers is not installed (when the problem is first used).
     """
     require_sizes(max_length=max_length, batch_size=batch_size)
     folder = read_model(model)
     folder.require("CausalLM")
-    how = Splitting(tuple(shares), split_seed, examples)  # type: ignore[arg-type]
-    key, setting = (response, "response") if prompt is None else (prompt, "prompt")
-    tables = {task: read_splits(task, source, key, setting, how) for task, source in data.items()}
-    for splits in tables.values():
-        for table in splits.values():
-            table.texts(response, "response")
-            if prompt is not None:
-                table.texts(prompt, "prompt", may_be_empty=True)
-    encode = _Responses(prompt, response, Tokens(folder, max_length))
+    columns = ResponseColumns(prompt, response, choices, answer)
+    tables = columns.read(data, Splitting(tuple(shares), split_seed, examples))  # type: ignore[arg-type]
+    encode = Responses(columns, Tokens(folder, max_length))
     texts = SplitBatches(tables, encode, folder.padding, batch_size)
     return Problem(tuple(data), BuildModel(folder.path.absolute(), "CausalLM"), texts, "causal")
-
-
-@dataclass(frozen=True, eq=False)
-class _Responses:
-    """Responses to prompts, encoded."""
-
-    prompt: str | None
-    response: str
-    tokens: Tokens
-
-    def __call__(self, table: Table, source: str) -> Encoded:
-        responses = self.tokens.bare(table.texts(self.response, "response"), source)
-        prompts: Sequence[Sequence[int]] = [[] for _ in responses]
-        if self.prompt is not None:
-            prompts = self.tokens.bare(table.texts(self.prompt, "prompt", may_be_empty=True), source)
-        rows, targets, lengths = [], [], []
-        for asked, answered in zip(prompts, responses, strict=True):
-            before, after = [*self.tokens.start, *asked], [*answered, *self.tokens.end]
-            lengths.append(len(before) + len(after))
-            before, after = _fit(before, after, self.tokens.limit, len(self.tokens.start))
-            rows.append(before + after)
-            targets.append([UNLABELLED] * len(before) + after)
-            if len(before) + len(after) < 2:
-                raise DataError(f"{table.place(len(rows) - 1)}: one token alone predicts nothing: remove the row")
-        cut = sum(length > self.tokens.limit for length in lengths)
-        if cut:
-            self.tokens.warn_of_cut(source, cut, len(rows), max(lengths))
-        return Encoded(rows, targets)
-
-
-def _fit(before: list[int], after: list[int], limit: int, kept: int) -> tuple[list[int], list[int]]:
-    """Cut to `limit` tokens: the beginning of what comes before (but its first `kept`), then the end of the rest."""
-    over = len(before) + len(after) - limit
-    if over <= 0:
-        return before, after
-    # One token before the response stays: it predicts the response's first.
-    least = min(len(before), max(kept, 1))
-    over = min(over, len(before) - least)
-    before = before[:kept] + before[kept + over :]
-    return before, after[: limit - len(before)]

@@ -16,11 +16,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from paretomerge.checkpoints import open_checkpoint
 from paretomerge.checkpoints.atomic import storage_errors
-from paretomerge.errors import CheckpointError, DataError, MissingExtraError
+from paretomerge.errors import CheckpointError, DataError, MissingExtraError, ParetomergeError
 
 CONFIG = "config.json"
-Kind = Literal["SequenceClassification", "CausalLM"]
+Kind = Literal["SequenceClassification", "ImageClassification", "CausalLM"]
 
 _TOKENIZER_FILES = ("tokenizer", "vocab", "merges", "spiece", "sentencepiece")
 _REGRESSION, _MULTI_LABEL = "regression", "multi_label_classification"
@@ -90,14 +91,14 @@ class ModelFolder:
                 f"{self.path}: the model is a {named[0]}, which has no head of the kind {kind}. Make a base with one, "
                 f"from which all finetunes start: AutoModelFor{kind}.from_pretrained(...).save_pretrained(...)"
             )
-        if kind != "SequenceClassification":
+        if kind == "CausalLM":
             return
         loss = self.config.get("problem_type")
         if loss in (_REGRESSION, _MULTI_LABEL) or len(self.head) < 2:
             raise DataError(
                 f"{self.path}: the head has {len(self.head)} output(s) and the problem type "
-                f"{loss or _REGRESSION!r}: only one class of several per text is read from files; write a problem of "
-                "your own (problem: file.py:function)"
+                f"{loss or _REGRESSION!r}: only one class of several per example is read from files; write a "
+                "problem of your own (problem: file.py:function)"
             )
 
     def tokenizer(self) -> Any:
@@ -138,7 +139,8 @@ class BuildModel:
         """Build.
 
         Raises:
-            CheckpointError: transformers does not know the architecture, or it would need code of its own.
+            CheckpointError: transformers does not know the architecture, would need code of its own for it, or calls
+                its parameters otherwise than the folder's files do.
             MissingExtraError: transformers is not installed.
         """
         transformers = _transformers()
@@ -156,6 +158,7 @@ class BuildModel:
                 f"{self.folder}: transformers cannot build the model ({_first_line(error)}). Models that need code "
                 "of their own are never built from files: write a problem of your own (problem: file.py:function)"
             ) from error
+        _require_names(self.folder, module, self.kind)
         if getattr(module.config, "pad_token_id", None) is None:
             module.config.pad_token_id = found.padding
         if hasattr(module.config, "use_cache"):
@@ -174,7 +177,9 @@ class _Padding:
         tokens, mask = named.get("input_ids"), named.get("attention_mask")
         if not isinstance(tokens, Tensor) or not isinstance(mask, Tensor):
             return None
-        return arguments, named | {"input_ids": torch.where(mask.bool(), tokens, self.token)}
+        # A model that writes is given its newest tokens only, and a mask of all of them.
+        seen = mask[:, -tokens.shape[1] :].bool()
+        return arguments, named | {"input_ids": torch.where(seen, tokens, self.token)}
 
 
 def read_model(folder: str | PathLike[str]) -> ModelFolder:
@@ -203,6 +208,23 @@ def read_model(folder: str | PathLike[str]) -> ModelFolder:
     if not isinstance(config, dict):
         raise CheckpointError(f"{path / CONFIG}: expected an object, got {type(config).__name__}")
     return ModelFolder(path, config)
+
+
+def _require_names(folder: Path, module: nn.Module, kind: Kind) -> None:
+    """Refuse files whose parameters transformers renames when it reads them, as those of vision transformers."""
+    try:
+        held = set(open_checkpoint(folder))
+    except ParetomergeError:
+        return  # a folder without weights, or whoever reads them complains
+    lacking = [name for name, _ in module.named_parameters() if name not in held]
+    unknown = sorted(held - set(module.state_dict()))
+    if lacking and len(lacking) == len(unknown):
+        raise CheckpointError(
+            f"{folder}: the files call {len(lacking)} parameters otherwise than the module of this version of "
+            f"transformers does ({unknown[0]!r}, but {lacking[0]!r}), which renames them when it reads. Save base and "
+            f"finetunes once more under the module's own names: AutoModelFor{kind}.from_pretrained(old)"
+            ".save_pretrained(new, save_original_format=False)"
+        )
 
 
 def _is_causal(name: str, kind: Kind) -> bool:

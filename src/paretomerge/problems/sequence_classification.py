@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
 
 from paretomerge.errors import DataError
 from paretomerge.problems.batches import Encoded
-from paretomerge.problems.labels import first_places, label_numbers
+from paretomerge.problems.labels import Labels, read_labels
 from paretomerge.problems.models import BuildModel, read_model
 from paretomerge.problems.split_batches import SplitBatches, require_sizes
 from paretomerge.problems.splits import Source, Splitting, read_splits
@@ -40,8 +39,9 @@ def sequence_classification_problem(
 
     Args:
         model: the folder of the base, with `config.json` and tokenizer. Its weights are not read.
-        data: task → a folder with `training`, `validation` and `test`, each `.jsonl` or `.csv`; one file that is
-            shared out; rows (mappings of columns to values) in memory; or split → file or rows.
+        data: task → a folder with `training`, `validation` and `test`, each `.jsonl`, `.json`, `.csv`, `.tsv`,
+            `.parquet` (or parts of such) or a data set that `save_to_disk` wrote; one of these alone, which is shared
+            out; rows (mappings of columns to values) in memory; or split → file or rows.
         text: the column of the text.
         text_pair: the column of a second text, for pairs.
         label: the column of the label.
@@ -63,40 +63,29 @@ def sequence_classification_problem(
     how = Splitting(tuple(shares), split_seed, examples)  # type: ignore[arg-type]
     tables = {task: read_splits(task, source, text, "text", how) for task, source in data.items()}
     every = [table for splits in tables.values() for table in splits.values()]
-    numbers = label_numbers(first_places(every, label), folder.head, labels)
+    meant = read_labels(tables, label, folder.head, labels)
     for table in every:
         table.texts(text, "text")
         if text_pair is not None:
             table.texts(text_pair, "text_pair")
-    columns = _Columns(text, text_pair, label)
-    encode = _LabelledTexts(columns, numbers, Tokens(folder, max_length))
+    encode = _LabelledTexts(text, text_pair, meant, Tokens(folder, max_length))
     texts = SplitBatches(tables, encode, folder.padding, batch_size)
     return Problem(tuple(data), BuildModel(folder.path.absolute(), "SequenceClassification"), texts)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    text: str
-    text_pair: str | None
-    label: str
 
 
 @dataclass(frozen=True, eq=False)
 class _LabelledTexts:
     """Texts with a label each, encoded."""
 
-    columns: _Columns
-    numbers: Mapping[Any, int]
+    text: str
+    text_pair: str | None
+    labels: Labels
     tokens: Tokens
 
     def __call__(self, table: Table, source: str) -> Encoded:
-        names = self.columns
-        pairs = table.texts(names.text_pair, "text_pair") if names.text_pair is not None else None
-        rows, segments = self.tokens.whole(table.texts(names.text, "text"), pairs, source)
+        pairs = table.texts(self.text_pair, "text_pair") if self.text_pair is not None else None
+        rows, segments = self.tokens.whole(table.texts(self.text, "text"), pairs, source)
         for number, row in enumerate(rows):
             if not row:
-                raise DataError(
-                    f"{table.place(number)}: the tokenizer makes no token of {names.text!r}: remove the row"
-                )
-        targets = [self.numbers[value] for value in table.column(names.label, "label")]
-        return Encoded(rows, targets, segments)
+                raise DataError(f"{table.place(number)}: the tokenizer makes no token of {self.text!r}: remove the row")
+        return Encoded(rows, self.labels.outputs(table), segments)

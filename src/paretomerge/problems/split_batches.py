@@ -44,18 +44,37 @@ class SplitBatches:
             DataError: the task's data have no such split, or rows that cannot be encoded.
         """
         if (task, split) not in self.made:
-            table = self._table(task, split)
+            table = self.table(task, split)
             encoded = self.encode(table, f"{table.source} ({split})")
-            self.made[task, split] = make_batches(encoded, self.batch_size, self.padding, by_length=split != "training")
+            self.made[task, split] = make_batches(encoded, self.batch_size, self.padding, by_length=by_length(split))
         return self.made[task, split]
 
-    def _table(self, task: str, split: Split) -> Table:
-        if split not in self.tables[task]:
-            raise DataError(
-                f"task {task!r} has no {split} examples: its data have {' and '.join(self.tables[task])} only; add a "
-                f"file {split}.jsonl or {split}.csv, or give one file that is shared out"
-            )
-        return self.tables[task][split]
+    def table(self, task: str, split: Split) -> Table:
+        """The rows of a task and split.
+
+        Raises:
+            DataError: the task's data have no such split.
+        """
+        return table_of_split(self.tables, task, split)
+
+
+def table_of_split(tables: Mapping[str, Mapping[Split, Table]], task: str, split: Split) -> Table:
+    """The rows of a task and split.
+
+    Raises:
+        DataError: the task's data have no such split.
+    """
+    if split not in tables[task]:
+        raise DataError(
+            f"task {task!r} has no {split} examples: its data have {' and '.join(tables[task])} only; add a file "
+            f"{split}.jsonl or the like, or give one file that is shared out"
+        )
+    return tables[task][split]
+
+
+def by_length(split: Split) -> bool:
+    """Whether texts of like length go together: not in training, whose batches are random samples."""
+    return split != "training"
 
 
 def require_sizes(max_length: int, batch_size: int) -> None:

@@ -1,4 +1,4 @@
-"""Where the training, validation and test examples of a task are: files of a folder, or shares of one file.
+"""The training, validation and test examples of a task: as they are given, or shares of one table.
 
 Examples come in a fixed random order that depends on their contents and a seed alone, not on the order of the file:
 the first ones are a random sample wherever only some are used. Rows with the same text stay in one split.
@@ -7,28 +7,15 @@ the first ones are a random sample wherever only some are used. Rows with the sa
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
-from typing import cast
 
-from paretomerge.errors import DataError, nearest
-from paretomerge.problems.tables import SUFFIXES, Row, Table, read_table, table_of
+from paretomerge.errors import DataError
+from paretomerge.problems.sources import Source, find_tables
+from paretomerge.problems.split_files import NAMES
+from paretomerge.problems.tables import Table
 from paretomerge.types import Split
-
-NAMES: dict[Split, tuple[str, ...]] = {
-    "training": ("training", "train"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
-"""What the file of a split may be called."""
-
-Rows = str | PathLike[str] | Sequence[Row]
-Source = Rows | Mapping[str, Rows]
-"""A folder with a file per split, one file, rows in memory, or any of the latter two per split."""
 
 
 @dataclass(frozen=True)
@@ -73,72 +60,36 @@ def read_splits(task: str, source: Source, key: str, setting: str, how: Splittin
 
     Raises:
         DataError: nothing there, a broken file, a missing column, or too few rows to share out.
+        MissingExtraError: the data are parquet or a saved data set, and the extra `data` is not installed.
         StorageError: the disk refused to read.
     """
-    tables = _tables(task, source)
+    tables = find_tables(task, source)
     if isinstance(tables, Table):
-        tables = _share_out(tables, tables.texts(key, setting, may_be_empty=True), how)
-    return {split: table.take(_order(table, how.seed)[: how.examples]) for split, table in tables.items()}
+        tables = share_out(tables, tables.texts(key, setting, may_be_empty=True), how)
+    return {split: sample(table, table.contents(key, setting), how) for split, table in tables.items()}
 
 
-def _tables(task: str, source: Source) -> Table | dict[Split, Table]:
-    """One table to share out, or one per split."""
-    if isinstance(source, Mapping):
-        unknown = [name for name in source if name not in NAMES]
-        if unknown or not source:
-            raise DataError(
-                f"the data of task {task!r} have {'the split ' + repr(unknown[0]) if unknown else 'no splits'}"
-                f"{nearest(unknown[0], NAMES) if unknown else ''}: give {', '.join(NAMES)}"
-            )
-        return {
-            cast(Split, split): _table(rows, f"the {split} rows of task {task!r}") for split, rows in source.items()
-        }
-    if isinstance(source, str | PathLike) and Path(source).is_dir():
-        return _folder(task, Path(source))
-    return _table(source, f"the rows of task {task!r}")
+def read_sample(source: Source, task: str = "data") -> Table:
+    """Some examples of a task, to look at: its training rows, else those of its first split, as they are stored.
+
+    Raises:
+        DataError, MissingExtraError, StorageError: as `read_splits`.
+    """
+    tables = find_tables(task, source)
+    return tables if isinstance(tables, Table) else next(tables[split] for split in NAMES if split in tables)
 
 
-def _table(rows: Rows, source: str) -> Table:
-    if isinstance(rows, str | PathLike):
-        path = Path(rows).expanduser()
-        if not path.is_file():
-            there = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise DataError(f"{source}: there is no file or folder {path}{nearest(path.name, there)}")
-        return read_table(path)
-    if isinstance(rows, bytes) or not isinstance(rows, Sequence):
-        raise DataError(f"{source}: expected a path or a list of rows, got {type(rows).__name__}")
-    if not rows:
-        raise DataError(f"{source}: the list is empty")
-    return table_of(cast("Sequence[Row]", rows), source)
+def share_out(table: Table, keys: Sequence[str], how: Splitting) -> dict[Split, Table]:
+    """The shares of a table; rows with equal keys stay in one split.
 
-
-def _folder(task: str, folder: Path) -> dict[Split, Table]:
-    found: dict[Split, Table] = {}
-    for split, names in NAMES.items():
-        files = [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
-        there = [file for file in files if file.is_file()]
-        if len(there) > 1:
-            raise DataError(
-                f"{folder}: the {split} examples of task {task!r} are in two files, "
-                f"{there[0].name} and {there[1].name}: keep one of them"
-            )
-        if there:
-            found[split] = read_table(there[0])
-    if not found:
-        held = sorted(file.name for file in folder.iterdir())
-        raise DataError(
-            f"{folder}: there are no examples of task {task!r}: expected training, validation and test, each as "
-            f"{' or '.join(SUFFIXES)}; the folder holds {', '.join(held[:6]) or 'nothing'}"
-        )
-    return found
-
-
-def _share_out(table: Table, keys: Sequence[str], how: Splitting) -> dict[Split, Table]:
+    Raises:
+        DataError: fewer different keys than splits.
+    """
     distinct = sorted(set(keys), key=lambda key: _digest(key, how.seed))
     wanted = [split for split, share in zip(NAMES, how.shares, strict=True) if share > 0]
     if len(distinct) < len(wanted):
         raise DataError(
-            f"{table.source}: {len(distinct)} different texts are too few for {' and '.join(wanted)}: give more "
+            f"{table.source}: {len(distinct)} different examples are too few for {' and '.join(wanted)}: give more "
             "examples, or a folder with a file per split"
         )
     split_of: dict[str, Split] = {}
@@ -155,10 +106,10 @@ def _share_out(table: Table, keys: Sequence[str], how: Splitting) -> dict[Split,
     return {split: table.take(i for i, key in enumerate(keys) if split_of[key] == split) for split in wanted}
 
 
-def _order(table: Table, seed: int) -> list[int]:
-    """A random order of the rows that depends on their contents and the seed."""
-    digests = [_digest(json.dumps(dict(row), sort_keys=True, default=str), seed) for row in table.rows]
-    return sorted(range(len(table)), key=digests.__getitem__)
+def sample(table: Table, contents: Sequence[str], how: Splitting) -> Table:
+    """The rows in a random order that depends on their contents and the seed, or the first of them."""
+    digests = [_digest(content, how.seed) for content in contents]
+    return table.take(sorted(range(len(table)), key=digests.__getitem__)[: how.examples])
 
 
 def _digest(text: str, seed: int) -> bytes:

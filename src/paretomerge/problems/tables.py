@@ -1,23 +1,15 @@
-"""Rows of examples, from a file or from memory, and columns of them; every complaint says which row.
-
-Files are JSON lines (`.jsonl`) or comma-separated values with a header (`.csv`), in UTF-8.
-"""
+"""Rows of examples and columns of them; every complaint says which row of which file."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.errors import DataError, nearest
-
-SUFFIXES = (".jsonl", ".csv")
-
-Row = Mapping[str, Any]
+from paretomerge.problems.columnar import ColumnarRows, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +21,25 @@ class Table:
         rows: column → value.
         numbers: of each row: the line of the file it ends at, or its place in the list, counted from 1.
         unit: what the numbers count.
+        folder: where relative paths in the rows start; the working directory when `None`.
     """
 
     source: str
-    rows: tuple[Row, ...]
-    numbers: tuple[int, ...]
+    rows: tuple[Row, ...] | ColumnarRows
+    numbers: Sequence[int]
     unit: str = "line"
+    folder: Path | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that any row has."""
+        if isinstance(self.rows, ColumnarRows):
+            return self.rows.names
+        return tuple(dict.fromkeys(name for row in self.rows for name in row))
 
     def place(self, row: int) -> str:
         """Where a row is, for messages."""
@@ -51,8 +52,28 @@ class Table:
     def take(self, chosen: Iterable[int]) -> Table:
         """Some of the rows, in the order given."""
         kept = list(chosen)
-        rows, numbers = tuple(self.rows[i] for i in kept), tuple(self.numbers[i] for i in kept)
-        return Table(self.source, rows, numbers, self.unit)
+        rows = self.rows.take(kept) if isinstance(self.rows, ColumnarRows) else tuple(self.rows[i] for i in kept)
+        return Table(self.source, rows, tuple(self.numbers[i] for i in kept), self.unit, self.folder)
+
+    def values(self, name: str, rows: Sequence[int]) -> list[Any]:
+        """Some values of a column, `None` in rows that lack it."""
+        if isinstance(self.rows, ColumnarRows):
+            return self.rows.values(name, rows)
+        return [self.rows[row].get(name) for row in rows]
+
+    def class_names(self, name: str) -> tuple[str, ...] | None:
+        """What the numbers of a column stand for, where the file says so (`ClassLabel` of Hugging Face)."""
+        return self.rows.class_names(name) if isinstance(self.rows, ColumnarRows) else None
+
+    def contents(self, key: str, setting: str) -> list[str]:
+        """What tells rows apart: all of a row, or its key alone where columns are read one by one.
+
+        Raises:
+            DataError: no such column.
+        """
+        if isinstance(self.rows, ColumnarRows):
+            return [value if isinstance(value, str) else repr(value) for value in self.column(key, setting)]
+        return [json.dumps(dict(row), sort_keys=True, default=str) for row in self.rows]
 
     def column(self, name: str, setting: str) -> list[Any]:
         """The values of one column.
@@ -64,14 +85,14 @@ class Table:
         Raises:
             DataError: a row without it, with the nearest known one.
         """
+        if isinstance(self.rows, ColumnarRows):
+            if name not in self.rows.names:
+                raise DataError(_lacking(self.source, name, self.rows.names, setting))
+            return self.rows.values(name)
         lacking = [index for index, row in enumerate(self.rows) if name not in row]
         if lacking:
             index = self.first(lacking)
-            row = self.rows[index]
-            raise DataError(
-                f"{self.place(index)}: there is no column {name!r}{nearest(name, row)}: it has "
-                f"{', '.join(map(repr, row)) or 'no columns'}. Name the right one by the setting {setting!r}"
-            )
+            raise DataError(_lacking(self.place(index), name, tuple(self.rows[index]), setting))
         return [row[name] for row in self.rows]
 
     def texts(self, name: str, setting: str, *, may_be_empty: bool = False) -> list[str]:
@@ -84,12 +105,31 @@ class Table:
         foreign = [index for index, value in enumerate(values) if not isinstance(value, str)]
         if foreign:
             index = self.first(foreign)
-            raise DataError(f"{self.place(index)}: {name!r} is {_described(values[index])}, not text")
+            raise DataError(f"{self.place(index)}: {name!r} is {described(values[index])}, not text")
         empty = [] if may_be_empty else [index for index, value in enumerate(values) if not value.strip()]
         if empty:
             raise DataError(
                 f"{self.place(self.first(empty))}: {name!r} is empty, as it is in {len(empty)} of {len(self)} rows: "
                 "remove these rows"
+            )
+        return values
+
+    def lists(self, name: str, setting: str) -> list[list[str]]:
+        """A column of lists of texts, such as the choices of a question; in files of text, lists as JSON.
+
+        Raises:
+            DataError: a value that is no list, an empty list, or one that holds something else than text.
+
+        >>> table_of([{"choices": ["yes", "no"]}, {"choices": '["red", "blue"]'}], "mine").lists("choices", "choices")
+        [['yes', 'no'], ['red', 'blue']]
+        """
+        values = [_from_json(value) for value in self.column(name, setting)]
+        wrong = [index for index, value in enumerate(values) if not _is_list_of_texts(value)]
+        if wrong:
+            index = self.first(wrong)
+            raise DataError(
+                f"{self.place(index)}: {name!r} is {described(values[index])}, not a list of one or more texts such "
+                'as ["yes", "no"]'
             )
         return values
 
@@ -102,75 +142,31 @@ def table_of(rows: Sequence[Row], source: str) -> Table:
     """
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
-            raise DataError(f"{source}, row {number}: expected a mapping of columns to values, got {_described(row)}")
+            raise DataError(f"{source}, row {number}: expected a mapping of columns to values, got {described(row)}")
     return Table(source, tuple(rows), tuple(range(1, len(rows) + 1)), "row")
 
 
-def read_table(path: Path) -> Table:
-    """All rows of a `.jsonl` or `.csv` file; blank lines are skipped.
-
-    Raises:
-        DataError: another kind of file, no rows, a broken line (with its number), or bytes that are not UTF-8.
-        StorageError: the disk refused to read.
-    """
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: examples are read from {' or '.join(SUFFIXES)} files, not from {path.suffix or path}")
-    read = _json_lines if path.suffix == ".jsonl" else _comma_separated
-    try:
-        with storage_errors(path, "read"):
-            found = list(read(path))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: the file is not UTF-8 text ({error.reason}): save it in UTF-8") from error
-    if not found:
-        raise DataError(f"{path}: the file holds no examples")
-    numbers, rows = zip(*found, strict=True)
-    return Table(str(path), rows, numbers)
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, Row]]:
-    # utf-8-sig: some editors begin a file with a byte order mark.
-    with path.open(encoding="utf-8-sig") as handle:
-        for number, line in enumerate(handle, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(
-                    f"{path}, line {number}: this is not JSON ({error}); write one object per line"
-                ) from error
-            if not isinstance(row, dict):
-                raise DataError(f"{path}, line {number}: expected an object such as {{...}}, got {_described(row)}")
-            yield number, row
-
-
-def _comma_separated(path: Path) -> Iterator[tuple[int, Row]]:
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        lines = csv.reader(handle, strict=True)
-        header: list[str] | None = None
-        try:
-            for fields in lines:
-                if not fields:
-                    continue
-                if header is None:
-                    header = _checked_header(path, fields)
-                    continue
-                if len(fields) != len(header):
-                    raise DataError(
-                        f"{path}, line {lines.line_num}: {len(fields)} fields, but the header has {len(header)} "
-                        f"({', '.join(header)}): put text with commas or line breaks in double quotes"
-                    )
-                yield lines.line_num, dict(zip(header, fields, strict=True))
-        except csv.Error as error:
-            raise DataError(f"{path}, line {lines.line_num}: this is not CSV ({error})") from error
-
-
-def _checked_header(path: Path, fields: list[str]) -> list[str]:
-    twice = [name for name in fields if fields.count(name) > 1]
-    if twice:
-        raise DataError(f"{path}: two columns are called {twice[0]!r}: the first line must name every column once")
-    return fields
-
-
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """A value and its type, cut short, for messages."""
     return "missing (null)" if value is None else f"{str(value)!r:.60} ({type(value).__name__})"
+
+
+def _lacking(place: str, name: str, there: Sequence[str], setting: str) -> str:
+    return (
+        f"{place}: there is no column {name!r}{nearest(name, there)}: it has "
+        f"{', '.join(map(repr, there)) or 'no columns'}. Name the right one by the setting {setting!r}"
+    )
+
+
+def _from_json(value: Any) -> Any:
+    """The list that a text spells, else the value itself."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except (json.JSONDecodeError, RecursionError):
+        return value
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(part, str) for part in value)

@@ -50,6 +50,10 @@ class Tokens:
         token = self._tokenizer.eos_token_id
         return [] if token is None else [token]
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """What token numbers spell, special ones left out and spaces as they are."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
     def bare(self, texts: Sequence[str], source: str) -> list[list[int]]:
         """Token numbers without any special tokens, whatever their number."""
         if not texts:

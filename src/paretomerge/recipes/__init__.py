@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from paretomerge.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from paretomerge.recipes.evaluators import (
+        CommandSection,
+        EvaluatorSection,
+        FunctionSection,
+        HarnessSection,
+        MetricsSection,
+    )
     from paretomerge.recipes.load import (
         digest_recipe,
         dump_recipe,
@@ -22,8 +29,13 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_PROBLEMS",
     "TABLES",
+    "CommandSection",
+    "EvaluatorSection",
+    "FunctionSection",
+    "HarnessSection",
     "MergekitPlan",
     "MergekitRecipe",
+    "MetricsSection",
     "ModelPath",
     "Recipe",
     "TaskSection",
@@ -39,9 +51,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CommandSection": "evaluators",
+    "EvaluatorSection": "evaluators",
     "FILE_PROBLEMS": "schema",
+    "FunctionSection": "evaluators",
+    "HarnessSection": "evaluators",
     "MergekitPlan": "mergekit",
     "MergekitRecipe": "mergekit",
+    "MetricsSection": "evaluators",
     "ModelPath": "mergekit",
     "Recipe": "schema",
     "TABLES": "methods",

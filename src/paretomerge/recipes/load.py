@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from paretomerge.errors import RecipeError, nearest
+from paretomerge.recipes.evaluators import TAGS, CommandSection, EvaluatorSection, FunctionSection, HarnessSection
 from paretomerge.recipes.schema import FILE_PROBLEMS, Recipe, TaskSection
 
 
@@ -140,6 +141,16 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
             changed["data"] = absolute(task.data)
         return changed
 
+    def evaluator(section: EvaluatorSection) -> EvaluatorSection:
+        if isinstance(section, FunctionSection):
+            return section.model_copy(update={"function": reference(section.function)})
+        if isinstance(section, HarnessSection):
+            return section.model_copy(update={"include": tuple(map(absolute, section.include))})
+        if isinstance(section, CommandSection):
+            return section.model_copy(update={"folder": absolute(section.folder or ".")})
+        return section
+
+    named = recipe.evaluator
     tasks = {name: task.model_copy(update=moved(task)) for name, task in recipe.tasks.items()}
     files = {task: absolute(path) for task, path in recipe.posterior.files.items()}
     update = {
@@ -147,25 +158,36 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
         "posterior": recipe.posterior.model_copy(update={"files": files}),
         "tasks": tasks,
         "problem": reference(recipe.problem),
-        "evaluator": reference(recipe.evaluator),
+        "problem_settings": recipe.problem_settings.model_copy(
+            update={"model": reference(recipe.problem_settings.model)}
+        ),
+        "evaluator": tuple(map(evaluator, named)) if isinstance(named, tuple) else reference(named),
     }
     return recipe.model_copy(update=update)
 
 
 def _explain(problem: Any) -> str:
-    where = [str(part) for part in problem["loc"]]
+    location = [str(part) for part in problem["loc"]]
+    where = [part for part in location if not _is_tag(part, location)]
     if problem["type"] == "extra_forbidden":
-        known = _fields_at(where[:-1])
+        known = _fields_at(location[:-1])
         return f"unknown key {'.'.join(where)!r}{nearest(where[-1], known)}; the keys here are {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{'.'.join(where)}: {message}" if where else message
+
+
+def _is_tag(part: str, location: list[str]) -> bool:
+    """Whether a part of an error's location says what kind of evaluator was read, and is no key of the recipe."""
+    return location[0] == "evaluator" and part in TAGS
 
 
 def _fields_at(where: list[str]) -> list[str]:
     """The keys of the section a location leads to."""
     section: Any = Recipe
     for part in where:
-        if isinstance(section, type) and issubclass(section, BaseModel):
+        if _is_tag(part, where):
+            section = TAGS[part] or section
+        elif isinstance(section, type) and issubclass(section, BaseModel):
             field = section.model_fields.get(part)
             section = field.annotation if field is not None else section
             for inner in getattr(section, "__args__", ()):

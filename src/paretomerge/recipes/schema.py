@@ -8,14 +8,22 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from paretomerge.errors import nearest
+from paretomerge.recipes.evaluators import (
+    CommandSection,
+    EvaluatorField,
+    EvaluatorSection,
+    FunctionSection,
+    HarnessSection,
+    MetricsSection,
+    require_kinds,
+)
+from paretomerge.recipes.section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class TaskSection(_Section):
+class TaskSection(Section):
     """One task: its finetuned checkpoint, and its data.
 
     `data` is the path of the examples for problems that are made from files, and a word to the function otherwise.
@@ -26,18 +34,22 @@ class TaskSection(_Section):
 
 
 FILE_PROBLEMS: dict[str, tuple[str, ...]] = {
-    "sequence_classification": ("text", "text_pair", "label", "labels"),
-    "causal_lm": ("prompt", "response"),
+    "sequence_classification": ("text", "text_pair", "label", "labels", "max_length"),
+    "causal_lm": ("prompt", "response", "choices", "answer", "max_length"),
+    "image_classification": ("image", "label", "labels", "size", "mean", "std", "channels", "model"),
 }
-"""Problems that need no code, and the settings that only they have."""
+"""Problems that need no code, and the settings that not all of them have."""
 
 
-class ProblemSection(_Section):
+class ProblemSection(Section):
     """Settings of a problem that is made from files: columns, lengths, shares; see `problems`.
 
     Args:
         text, text_pair, label, labels: columns of a classification, and the names of the head's outputs.
         prompt, response: columns of a language model's examples; no prompt when `None`.
+        choices, answer: columns of a list of choices and of the right one, which is the response then.
+        image, size, mean, std, channels: the column of images, and the form in which the model takes them.
+        model: `file.py:function` that builds a module of images, where the base is no Hugging Face folder.
         max_length: tokens of an example at most.
         batch_size: examples per batch of curvature and evaluation.
         examples: of every task and split at most.
@@ -51,6 +63,14 @@ class ProblemSection(_Section):
     labels: tuple[str | int, ...] | None = None
     prompt: str | None = "prompt"
     response: str = "response"
+    choices: str | None = None
+    answer: str = "answer"
+    image: str = "image"
+    size: int | tuple[int, int] | None = None
+    mean: float | tuple[float, ...] | None = None
+    std: float | tuple[float, ...] | None = None
+    channels: int | None = None
+    model: str | None = None
     max_length: int = Field(default=128, ge=2)
     batch_size: int = Field(default=32, ge=1)
     examples: int | None = Field(default=None, ge=1)
@@ -63,14 +83,15 @@ class ProblemSection(_Section):
         Raises:
             ValueError: a setting that belongs to another kind of problem.
         """
-        foreign = [name for kind, names in FILE_PROBLEMS.items() if kind != problem for name in names]
-        for name in foreign:
+        own = FILE_PROBLEMS[problem]
+        foreign = {name for names in FILE_PROBLEMS.values() for name in names if name not in own}
+        for name in sorted(foreign):
             if getattr(self, name) != ProblemSection.model_fields[name].default:
                 raise ValueError(f"problem_settings.{name}: problem {problem} has no such setting")
         return {name: getattr(self, name) for name in ProblemSection.model_fields if name not in foreign}
 
 
-class ObjectiveSection(_Section):
+class ObjectiveSection(Section):
     """One objective of a custom evaluator."""
 
     name: str
@@ -81,7 +102,7 @@ class ObjectiveSection(_Section):
     metric: str = ""
 
 
-class PosteriorSection(_Section):
+class PosteriorSection(Section):
     """Which posterior is fitted, on which split, and how its damping is set; or the files that hold it.
 
     `files: {task: FILE}` names a posterior for every task, fitted elsewhere: then nothing is measured, and family and
@@ -123,14 +144,14 @@ class PosteriorSection(_Section):
         return values
 
 
-class RuleSection(_Section):
+class RuleSection(Section):
     """The merge rule."""
 
     name: str = "posterior"
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-class FrontSection(_Section):
+class FrontSection(Section):
     """How the front is estimated: by which method, from how many evaluations, over what.
 
     Args:
@@ -192,7 +213,7 @@ class FrontSection(_Section):
         return bounds
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """Joint finetuning for verification: the same recipe as the single-task finetunes.
 
     `ivon` holds the settings of `optimizer: ivon`, by the names of `training.IvonSettings`; `lora` those of an adapter
@@ -219,20 +240,22 @@ class TrainingSection(_Section):
     device: str = "auto"
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One run, from checkpoints to a verified front.
 
     Args:
         base: the pretrained checkpoint.
         tasks: task → checkpoint.
-        problem: `sequence_classification` or `causal_lm`, made from the base's folder and the tasks' `data`; or
-            `file.py:function` or `module:function`: called with no argument (or with a mapping task → `data` when
-            tasks carry `data`), it returns a `Problem`: model, data, likelihood. Needed for curvature, for the
-            standard evaluator and for verification.
+        problem: `sequence_classification`, `causal_lm` or `image_classification`, made from the base's folder and the
+            tasks' `data`; or `file.py:function` or `module:function`: called with no argument (or with a mapping
+            task → `data` when tasks carry `data`), it returns a `Problem`: model, data, likelihood. Needed for
+            curvature, for the standard evaluator and for verification.
         problem_settings: of a problem that is made from files.
-        evaluator: `file.py:function`, `(params, task) → per-example scores`; instead of the problem's own losses
-            and accuracies. Its scores are named by `objectives`.
-        objectives: what the evaluator's scores mean.
+        evaluator: instead of the problem's own losses and accuracies: `file.py:function`, `(params, task) → per-example
+            scores`; or one or more sections with a `function`, `metrics` of the problem, tasks of `lm_eval`, or a
+            `command`. See `recipes.evaluators`.
+        objectives: what the scores of functions and commands mean. Those of other evaluators are known; an entry for
+            the same task and metric replaces what is known.
         posterior, rule, front, training: see their sections.
         max_distance: a finetune farther from the base than this (relative to the base's norm) is refused as the
             finetune of another model.
@@ -243,7 +266,7 @@ class Recipe(_Section):
     tasks: dict[str, TaskSection]
     problem: str | None = None
     problem_settings: ProblemSection = ProblemSection()
-    evaluator: str | None = None
+    evaluator: EvaluatorField | None = None
     objectives: tuple[ObjectiveSection, ...] = ()
     posterior: PosteriorSection = PosteriorSection()
     rule: RuleSection = RuleSection()
@@ -251,6 +274,23 @@ class Recipe(_Section):
     training: TrainingSection = TrainingSection()
     max_distance: float = Field(default=1.0, gt=0)
     seed: int = 0
+
+    @field_validator("evaluator", mode="before")
+    @classmethod
+    def _sections(cls, value: Any) -> Any:
+        """One section is a list of one."""
+        if value is None or isinstance(value, str):
+            return value
+        sections = list(value) if isinstance(value, list | tuple) else [value]
+        require_kinds(sections)
+        return sections or None
+
+    @property
+    def evaluators(self) -> tuple[EvaluatorSection, ...]:
+        """The evaluator as sections; none where the problem's own losses and accuracies are measured."""
+        if isinstance(self.evaluator, str):
+            return (FunctionSection(function=self.evaluator),)
+        return self.evaluator or ()
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
@@ -263,12 +303,26 @@ class Recipe(_Section):
             )
         if self.posterior.files and self.posterior.settings:
             raise ValueError("posterior: files hold posteriors that are fitted already: leave out the settings")
-        if self.evaluator and not self.objectives:
-            raise ValueError("objectives: an evaluator needs a list of objectives that names its scores")
         if not self.evaluator and not self.problem:
             raise ValueError("problem: give a problem (model and data) or an evaluator, else nothing can be measured")
+        self._check_evaluators()
         self._check_problem()
         return self
+
+    def _check_evaluators(self) -> None:
+        """What its sections need elsewhere in the recipe."""
+        for section in self.evaluators:
+            if isinstance(section, FunctionSection | CommandSection) and not self.objectives:
+                raise ValueError("objectives: an evaluator needs a list of objectives that names its scores")
+            if isinstance(section, MetricsSection) and not self.problem:
+                raise ValueError("problem: an evaluator's `metrics` are those of a problem: give model and data")
+            if isinstance(section, HarnessSection):
+                unknown = [task for task in section.lm_eval if task not in self.tasks]
+                if unknown:
+                    raise ValueError(
+                        f"evaluator: lm_eval names the task {unknown[0]!r}{nearest(unknown[0], self.tasks)}; the "
+                        f"recipe's tasks are {', '.join(self.tasks)}: write  task of the recipe: task of lm-eval"
+                    )
 
     def _check_problem(self) -> None:
         """Problems made from files need data and settings of their own; functions have neither."""

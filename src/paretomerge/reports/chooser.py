@@ -1,4 +1,4 @@
-"""What the page's chooser reads: the fronts one may choose from, each point with what choosing it would mean.
+"""What the page's explorer reads: the fronts one may choose from, each point with what choosing it would mean.
 
 The rules themselves are in `template/choices.js`, the twin of `paretomerge.choices`; intervals and alternatives of
 every point are computed here.
@@ -29,19 +29,30 @@ def chooser_of(data: ReportData, rows: Sequence[int | None]) -> dict[str, Any] |
         data: the report.
         rows: where the front's points stand among the page's points; `None` for one that was left out there.
     """
+    shown = [objective.name for objective in data.scores.objectives]
     fronts = []
     if data.front is not None and _fits(data.front):
         label = "the front of merged models" if data.joint_front is not None else ""
-        fronts.append(_front(data.front, data.uncertainty, rows, label, ""))
+        fronts.append(_front(data.front, data.uncertainty, rows, label, "", shown))
     if data.joint_front is not None and _fits(data.joint_front):
         label = "the front of joint finetuning, recalibrated by what was verified"
         fronts.append(
-            _front(data.joint_front, data.joint_uncertainty, [None] * len(data.joint_front), label, " --joint")
+            _front(data.joint_front, data.joint_uncertainty, [None] * len(data.joint_front), label, " --joint", shown)
         )
     if not fronts:
         return None
-    run = data.run if data.run and clean(data.run) == data.run else "RUN"
-    return {"fronts": fronts, "command": f"paretomerge choose {shlex.quote(run)}", "chosen": _chosen(data)}
+    run = run_word(data)
+    return {
+        "fronts": fronts,
+        "command": f"paretomerge choose {run}",
+        "export": f"paretomerge export {run} merged",
+        "chosen": _chosen(data),
+    }
+
+
+def run_word(data: ReportData) -> str:
+    """The run as a shell takes it; `RUN` where it has no name that can be typed."""
+    return shlex.quote(data.run) if data.run and clean(data.run) == data.run else "RUN"
 
 
 def _fits(front: Front) -> bool:
@@ -49,7 +60,12 @@ def _fits(front: Front) -> bool:
 
 
 def _front(
-    front: Front, uncertainty: FrontUncertainty | None, rows: Sequence[int | None], label: str, flag: str
+    front: Front,
+    uncertainty: FrontUncertainty | None,
+    rows: Sequence[int | None],
+    label: str,
+    flag: str,
+    shown: Sequence[str],
 ) -> dict[str, Any]:
     choices = [choice_of(front, point, "", uncertainty) for point in range(len(front))]
     names = [objective.name for objective in front.objectives]
@@ -59,6 +75,7 @@ def _front(
         "tasks": [clean(task) for task in front.tasks],
         "task_options": [_option(task) for task in front.tasks],
         "objectives": [clean(name) for name in names],
+        "columns": [shown.index(name) for name in names],
         "labels": [objective_name(objective) for objective in front.objectives],
         "units": [clean(objective.unit) for objective in front.objectives],
         "options": [_objective_option(front, objective) for objective in front.objectives],

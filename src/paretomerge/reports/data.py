@@ -9,6 +9,7 @@ from typing import Any
 from paretomerge.diagnoses import Diagnosis
 from paretomerge.errors import DataError
 from paretomerge.fronts import FrontUncertainty
+from paretomerge.reports.grid import PredictedGrid
 from paretomerge.reports.verified import Verified
 from paretomerge.types import Front, FrontPoint, Ledger, Objective, Scores
 
@@ -42,6 +43,7 @@ class ReportData:
         verification: previews held against joint finetunings.
         diagnoses: signs that the previews may fail.
         ledger_notes: what the ledger assumes, in sentences.
+        landscape: what is predicted all over the simplex of task weights; `None` where nothing is.
 
     Raises:
         DataError: objectives, tasks or ledger entries that do not fit each other.
@@ -64,6 +66,7 @@ class ReportData:
     verification: Verified | None = None
     diagnoses: Sequence[Diagnosis] = ()
     ledger_notes: Sequence[str] = ()
+    landscape: PredictedGrid | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
@@ -84,6 +87,8 @@ class ReportData:
             if front is not None:
                 _require_known([objective.name for objective in front.objectives], known, what)
                 self._require_tasks(front.tasks, what)
+        if self.landscape is not None:
+            self._require_tasks(self.landscape.tasks, "the landscape")
         if self.verification is not None:
             self._require_tasks(self.verification.truths.tasks, "the verification")
         _require_same(self.front, self.uncertainty)

@@ -13,8 +13,10 @@ import numpy as np
 
 from paretomerge.reports.chooser import chooser_of
 from paretomerge.reports.data import ReportData
+from paretomerge.reports.grid import PredictedGrid
 from paretomerge.reports.marks import INTERVAL, MARKS, better, clean, objective_label, objective_name
 from paretomerge.reports.points import Points, lines_of, links_of, points_of, triangles_of
+from paretomerge.reports.spread import bands_of, spread_of
 from paretomerge.types import Objective
 from paretomerge.types.scores import ORIGINS
 
@@ -26,11 +28,13 @@ def payload(data: ReportData) -> dict[str, Any]:
     """Points, front lines, links and triangles as plain lists; `left_out` counts points thinned away."""
     points = points_of(data)
     chooser, verified = chooser_of(data, points.front), _verified(data)
-    aside = len(json.dumps([chooser, verified]))
+    landscape = _landscape(data.landscape, data.scores.objectives)
+    aside = len(json.dumps([chooser, verified, landscape]))
     kept = points_that_fit(points, MOST_BYTES - aside)
     left_out = len(points) - len(kept)
+    place: dict[int | None, int] = {row: i for i, row in enumerate(kept)}
+    spread = spread_of(data, [place.get(row) for row in points.front])
     if chooser is not None:
-        place: dict[int | None, int] = {row: i for i, row in enumerate(kept)}
         for front in chooser["fronts"]:
             front["rows"] = [place.get(row) for row in front["rows"]]
     points = take(points, kept)
@@ -62,6 +66,9 @@ def payload(data: ReportData) -> dict[str, Any]:
         "left_out": left_out,
         "chooser": chooser,
         "verified": verified,
+        "landscape": landscape,
+        "spread": spread,
+        "bands": bands_of(data),
     }
 
 
@@ -145,6 +152,33 @@ def _verified(data: ReportData) -> list[dict[str, Any]]:
     ]
 
 
+def _landscape(grid: PredictedGrid | None, objectives: Sequence[Objective]) -> dict[str, Any] | None:
+    """The grid with the columns of the page's objectives; weights follow from the divisions."""
+    if grid is None:
+        return None
+    names = [objective.name for objective in grid.objectives]
+    columns = [names.index(objective.name) if objective.name in names else None for objective in objectives]
+
+    def table(values: np.ndarray) -> list[list[float | None]]:
+        return [[None if column is None else _six_digits(row[column]) for column in columns] for row in values]
+
+    return {
+        "divisions": grid.divisions,
+        "level": grid.level,
+        "values": table(grid.values),
+        "lower": table(grid.lower),
+        "upper": table(grid.upper),
+        "error": table(grid.error[None])[0],
+        "edge_error": table(grid.edge_error[None])[0],
+        "far": grid.far.astype(int).tolist(),
+    }
+
+
+def _six_digits(value: float) -> float | None:
+    """Plenty for a prediction, and a third of the characters."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
 def _size(points: Points, row: int) -> int:
     numbers = [*points.weights[row], *points.values[row], *points.stderr[row]]
     overhead = 90  # origin, brackets, and its share of lines, links and triangles
@@ -154,6 +188,7 @@ def _size(points: Points, row: int) -> int:
 def _objective(objective: Objective) -> dict[str, Any]:
     return {
         "name": objective_name(objective),
+        "task": clean(objective.task),
         "unit": clean(objective.unit),
         "metric": clean(objective.metric),
         "direction": objective.direction,

@@ -11,6 +11,7 @@ from paretomerge.diagnoses import Diagnosis
 from paretomerge.reports.columns import Column
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.digits import decimals_for, show_interval
+from paretomerge.reports.folding import folded
 from paretomerge.reports.headline import MOST_NAMED, weights_text
 from paretomerge.reports.marks import INTERVAL, clean, objective_name
 from paretomerge.reports.markup import framed_table, section_html, sentences_html
@@ -20,19 +21,29 @@ from paretomerge.types import Objective
 MOST_ROWS = 200
 
 
-def diagnoses_html(diagnoses: Sequence[Diagnosis]) -> str:
-    """What was seen, what to try, and the numbers behind it; warnings look like warnings."""
+def diagnoses_html(diagnoses: Sequence[Diagnosis], names: Sequence[str] = ()) -> str:
+    """What was seen, what to try, and the numbers behind it; warnings look like warnings.
+
+    Args:
+        diagnoses: gravest first.
+        names: of tasks and objectives; what differs in them and in numbers only is said once.
+    """
+    # Parts are separated by what no clean text has.
+    texts = [f"{each.severity}\n{clean(each.message)}\n{clean(each.remedy)}" for each in diagnoses]
     items = []
-    for each in diagnoses:
-        numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in each.evidence.items())
-        words = [
-            f'<p class="seen"><strong>{each.severity.capitalize()}.</strong> {escape(_sentence(each.message))}</p>'
-        ]
-        words.append(f"<p>Try: {escape(_sentence(each.remedy, capital=False))}</p>")
-        if numbers:
-            words.append(f'<p class="hint">{escape(clean(numbers))}</p>')
-        items.append(f'<li class="{escape(each.severity)}">{"".join(words)}</li>')
+    for text, numbers in folded(texts, [clean(name) for name in names]):
+        severity, message, remedy = text.split("\n")
+        words = [f'<p class="seen"><strong>{severity.capitalize()}.</strong> {escape(_sentence(message))}</p>']
+        words.append(f"<p>Try: {escape(_sentence(remedy, capital=False))}</p>")
+        evidence = "; ".join(filter(None, (_numbers_of(diagnoses[number]) for number in numbers)))
+        if evidence:
+            words.append(f'<p class="hint">{escape(clean(evidence))}</p>')
+        items.append(f'<li class="{escape(severity)}">{"".join(words)}</li>')
     return section_html("diagnoses", "Diagnoses", f'<ul class="diagnoses">{"".join(items)}</ul>' if items else "")
+
+
+def _numbers_of(diagnosis: Diagnosis) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in diagnosis.evidence.items())
 
 
 def verification_html(data: ReportData) -> str:
@@ -41,7 +52,7 @@ def verification_html(data: ReportData) -> str:
     if verified is None or not len(verified.truths):
         return ""
     table = framed_table("verification", verification_columns(verified, data.objectives))
-    chart = '<div id="verified" class="charts"></div>'
+    chart = '<div id="verified"></div>'
     content = chart + table + sentences_html(verified.sentences) + _survivors(verified)
     return section_html("verification", "Verification", content)
 

@@ -63,10 +63,16 @@ def better(objective: Objective) -> str:
 
 
 def objective_name(objective: Objective, longest: int | None = None) -> str:
-    """The objective's name, with its metric where the name does not already say it."""
+    """The objective's name, with its metric where the name does not already say it.
+
+    >>> objective_name(Objective("loss[movie]", task="movie", metric="loss"))
+    'movie loss'
+    """
     name = clean(objective.name)
     metric = clean(objective.metric)
-    if metric and metric.lower() not in name.lower():
+    if metric and objective.task and name == clean(f"{objective.metric}[{objective.task}]"):
+        name = f"{clean(objective.task)} {metric}"
+    elif metric and metric.lower() not in name.lower():
         name = f"{name} {metric}"
     return clean(name, longest)
 

@@ -49,6 +49,7 @@ def table_html(columns: Sequence[Column]) -> str:
 def _heading(column: Column) -> str:
     shown = clean(column.name, LONGEST_HEADING)
     title = f' title="{escape(column.name)}"' if shown != column.name else ""
+    title = title if shown else ' aria-label="name"'
     words = ["number"] * column.numeric + ["long"] * bool(_LONG_WORD.search(shown))
     button = f'<button type="button"{title}>{escape(shown) or "&nbsp;"}</button>'
     return f'<th scope="col" class="{" ".join(words)}">{button}</th>'

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -24,11 +23,15 @@ from paretomerge.reports.findings import diagnoses_html, verification_html
 from paretomerge.reports.headline import headline
 from paretomerge.reports.marks import MARKS, clean
 from paretomerge.reports.markup import framed_table, section_html, sentences_html
+from paretomerge.reports.summary import names_of, summary_html
 
 SCRIPTS = (
-    *("digits.js", "elements.js", "scatter.js", "ternary.js", "parallel.js", "tables.js"),
-    *("choices.js", "chooser.js", "verification.js", "main.js"),
+    *("digits.js", "elements.js", "choices.js", "landscape.js", "scene.js", "tooltip.js", "frame.js"),
+    *("scatter.js", "contours.js", "ternary.js", "profiles.js", "space.js", "turning.js", "parallel.js", "brush.js"),
+    *("matrix.js", "charts.js", "tables.js", "verification.js"),
+    *("weights.js", "wishes.js", "commands.js", "answer.js", "explorer.js", "theme.js", "navigation.js", "main.js"),
 )
+STYLES = ("page.css", "charts.css", "explorer.css", "print.css")
 MOST_ROWS = 400
 _PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
 
@@ -48,7 +51,7 @@ def page_html(data: ReportData) -> str:
     script = _script()
     style = _style()
     left_out = document["left_out"]
-    warnings = [clean(warning) for warning in data.warnings]
+    warnings = []
     if left_out:
         warnings.append(
             f"{left_out} points were left out, evenly, to keep this page small; the run itself has them all."
@@ -58,8 +61,8 @@ def page_html(data: ReportData) -> str:
     parts = {
         "title": escape(clean(data.title) or "Report"),
         "headline": escape(headline(data)),
-        "warnings": _warnings(warnings),
-        "diagnoses": diagnoses_html(data.diagnoses),
+        "summary": summary_html(data, warnings),
+        "diagnoses": diagnoses_html(data.diagnoses, names_of(data)),
         "verification": verification_html(data),
         "methods": section_html("methods", "Methods", framed_table("methods", columns_of(data.methods[:MOST_ROWS]))),
         "ledger": section_html(
@@ -85,25 +88,20 @@ def _script() -> str:
 
 
 def _style() -> str:
+    """The light palette, the dark one by the system's wish or the reader's, and what uses them."""
     light = "".join(f"--{origin}:{mark.light};" for origin, mark in MARKS.items())
-    dark = "".join(f"--{origin}:{mark.dark};" for origin, mark in MARKS.items())
-    screen = "@media screen and (prefers-color-scheme: dark)"
-    return f":root{{{light}}}\n{screen}{{:root{{{dark}}}}}\n" + _template("page.css")
+    dark = "".join(f"--{origin}:{mark.dark};" for origin, mark in MARKS.items()) + _template("dark.css")
+    palettes = (
+        f":root{{{light}}}\n"
+        f'@media screen and (prefers-color-scheme: dark){{:root:not([data-theme="light"]){{{dark}}}}}\n'
+        f'@media screen{{:root[data-theme="dark"]{{{dark}}}}}\n'
+    )
+    first, *others = (_template(name) for name in STYLES)
+    return "\n".join([first, palettes, *others])
 
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _warnings(warnings: Sequence[str]) -> str:
-    if not warnings:
-        return ""
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
-    heading = "Warning" if len(warnings) == 1 else "Warnings"
-    return (
-        '<section class="warnings" aria-labelledby="h-warnings">'
-        f'<h2 id="h-warnings">{heading}</h2><ul>{items}</ul></section>'
-    )
 
 
 def _notes(data: ReportData) -> str:
@@ -112,4 +110,4 @@ def _notes(data: ReportData) -> str:
     items = "".join(
         f"<div><dt>{escape(clean(name))}</dt><dd>{escape(clean(text))}</dd></div>" for name, text in data.notes.items()
     )
-    return f'<section aria-labelledby="h-notes"><h2 id="h-notes">Notes</h2><dl class="notes">{items}</dl></section>'
+    return section_html("notes", "Notes", f'<dl class="notes">{items}</dl>')

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from paretomerge.lazy import on_first_use
 
 if TYPE_CHECKING:
-    from paretomerge.stages.check import Preflight, check_models, check_recipe
+    from paretomerge.stages.check import Preflight, check_models
+    from paretomerge.stages.checking.recipe import RecipeCheck, check_recipe
+    from paretomerge.stages.checking.rows import CheckRow
     from paretomerge.stages.choose import choose_point, front_of
     from paretomerge.stages.diagnose import diagnose_run
     from paretomerge.stages.exporting.adapter import export_adapter
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
     from paretomerge.stages.exporting.mergekit import export_mergekit
     from paretomerge.stages.exporting.reloading import ExportCheck, check_export
     from paretomerge.stages.exporting.weights import export_weights
+    from paretomerge.stages.figure import draw_figure
     from paretomerge.stages.fitting.adam import fit_optimizer
     from paretomerge.stages.fitting.fit import Fitted, estimate_fit, fit_run
     from paretomerge.stages.fitting.previews import Preview, PreviewMethod, preview_models
     from paretomerge.stages.front import estimate_run_front
+    from paretomerge.stages.init import Draft, draft_recipe, write_recipe
     from paretomerge.stages.joint.finetune import FinetuneSummary, finetune_run
     from paretomerge.stages.joint.verify import Verification, verify_run
     from paretomerge.stages.ledger import RunLedger, run_ledger
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from paretomerge.stages.study import Study, open_study
 
 __all__ = [
+    "CheckRow",
+    "Draft",
     "ExportCheck",
     "FinetuneSummary",
     "Fitted",
@@ -47,6 +53,7 @@ __all__ = [
     "Preflight",
     "Preview",
     "PreviewMethod",
+    "RecipeCheck",
     "RunLedger",
     "SampledScores",
     "Study",
@@ -58,6 +65,8 @@ __all__ = [
     "choose_point",
     "describe_posterior",
     "diagnose_run",
+    "draft_recipe",
+    "draw_figure",
     "estimate_fit",
     "estimate_run_front",
     "export_adapter",
@@ -77,9 +86,12 @@ __all__ = [
     "run_ledger",
     "score_sampled",
     "verify_run",
+    "write_recipe",
 ]
 
 _HOMES = {
+    "CheckRow": "checking.rows",
+    "Draft": "init",
     "ExportCheck": "exporting.reloading",
     "FinetuneSummary": "joint.finetune",
     "Fitted": "fitting.fit",
@@ -90,6 +102,7 @@ _HOMES = {
     "Preflight": "check",
     "Preview": "fitting.previews",
     "PreviewMethod": "fitting.previews",
+    "RecipeCheck": "checking.recipe",
     "RunLedger": "ledger",
     "SampledScores": "measuring.sampled",
     "Study": "study",
@@ -97,10 +110,12 @@ _HOMES = {
     "check_export": "exporting.reloading",
     "check_models": "check",
     "check_posteriors": "merging.posterior_check",
-    "check_recipe": "check",
+    "check_recipe": "checking.recipe",
     "choose_point": "choose",
     "describe_posterior": "merging.posterior_check",
     "diagnose_run": "diagnose",
+    "draft_recipe": "init",
+    "draw_figure": "figure",
     "estimate_fit": "fitting.fit",
     "estimate_run_front": "front",
     "export_adapter": "exporting.adapter",
@@ -120,6 +135,7 @@ _HOMES = {
     "run_ledger": "ledger",
     "score_sampled": "measuring.sampled",
     "verify_run": "joint.verify",
+    "write_recipe": "init",
 }
 
 __getattr__ = on_first_use("paretomerge.stages", _HOMES)

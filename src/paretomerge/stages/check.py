@@ -22,9 +22,6 @@ from paretomerge.checkpoints import (
     open_checkpoint,
 )
 from paretomerge.errors import InputError
-from paretomerge.recipes import Recipe, load_function, load_recipe, method
-from paretomerge.runs import RunFolder
-from paretomerge.stages.problems import load_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,31 +128,3 @@ def preflight(
     )
     speed = sizes.bytes_to_read / inputs_per_finetune / max(seconds, 1e-9)
     return Preflight(alignment, sizes.at(speed), repaired)
-
-
-def check_recipe(recipe_or_run: str | os.PathLike[str], max_distance: float | None = None) -> Preflight:
-    """Parse the recipe, resolve its methods and functions, read its examples if they are files, align its checkpoints.
-
-    Nothing is written.
-
-    Args:
-        recipe_or_run: a recipe file, or the folder of a run.
-        max_distance: instead of the recipe's own.
-
-    Raises:
-        RecipeError: an unknown key, method, setting or function.
-        DataError: files of examples that cannot be used.
-        CheckpointError: a checkpoint that cannot be opened.
-    """
-    path = Path(recipe_or_run)
-    recipe: Recipe = load_recipe(RunFolder(path).require().recipe if path.is_dir() else path)
-    method("posterior", recipe.posterior.family, recipe.posterior.settings)
-    method("rule", recipe.rule.name, recipe.rule.settings)
-    if recipe.problem is not None and ":" not in recipe.problem:
-        load_problem(recipe, open_checkpoint(recipe.base))
-    elif recipe.problem is not None:
-        load_function(recipe.problem)
-    if recipe.evaluator is not None:
-        load_function(recipe.evaluator)
-    tasks = {task: section.checkpoint for task, section in recipe.tasks.items()}
-    return check_models(recipe.base, tasks, max_distance=recipe.max_distance if max_distance is None else max_distance)

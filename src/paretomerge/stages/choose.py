@@ -36,7 +36,7 @@ def front_of(study: Study, progress: Progress = silent, *, of: FrontKind = "merg
     Raises:
         InputError: the joint front is asked for, and nothing was verified yet.
     """
-    found = _stored_front(study, of)
+    found = stored_front(study, of)
     if found is not None:
         return found
     if of == "joint":
@@ -59,7 +59,7 @@ def uncertainty_of(study: Study, front: Front, *, of: FrontKind = "merged") -> F
 
 def chosen_id(study: Study, *, of: FrontKind = "merged") -> int | None:
     """The number that the run's chosen weights have on one of its fronts; `None` when they are not on it."""
-    chosen, front = _chosen(study), _stored_front(study, of)
+    chosen, front = _chosen(study), stored_front(study, of)
     return None if chosen is None or front is None else chosen.row(front, of)
 
 
@@ -190,8 +190,8 @@ def _chosen(study: Study) -> _Chosen | None:
     return _Chosen.read(fact) if fact and fact.get("recipe") == digest_recipe(study.recipe) else None
 
 
-def _stored_front(study: Study, of: FrontKind) -> Front | None:
-    """The stored front, unless the recipe has changed since."""
+def stored_front(study: Study, of: FrontKind) -> Front | None:
+    """One of the run's fronts as it is stored; `None` when there is none, or the recipe has changed since."""
     with study.folder.open_journal() as journal:
         stored = journal.fact(_FACTS[of])
     current = stored is not None and stored.get("recipe") == digest_recipe(study.recipe)

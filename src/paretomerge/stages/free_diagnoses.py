@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from paretomerge.diagnoses import (
 )
 from paretomerge.errors import DataError, PosteriorError
 from paretomerge.fronts.search import thinned
-from paretomerge.posteriors import PredictedLoss
-from paretomerge.recipes import digest_recipe
+from paretomerge.posteriors import PredictedLoss, Subspace
+from paretomerge.recipes import MetricsSection, digest_recipe
 from paretomerge.stages.fitting.fit import Fitted
 from paretomerge.stages.landscape import Landscape
 from paretomerge.stages.study import Study
-from paretomerge.types import Front, Scores, to_minimised
+from paretomerge.types import Front, Params, Scores, to_minimised
 
 MOST_MODELS = 12
 """Merged models that posteriors are asked about, at most: each is made anew, which takes seconds for a large one."""
@@ -101,7 +102,8 @@ def predicted_transfers(study: Study, losses: Sequence[PredictedLoss]) -> np.nda
 
 def example_counts(study: Study) -> dict[str, int]:
     """Task → examples of the split that fronts are measured on; empty where only the evaluator knows."""
-    if study.recipe.evaluator or study.problem is None:
+    known = all(isinstance(section, MetricsSection) for section in study.recipe.evaluators)
+    if not known or study.problem is None:
         return {}
     split = study.recipe.front.split
     return {task: study.problem.count_examples(task, split) for task in study.tasks}
@@ -124,21 +126,51 @@ def _seen_by_posteriors(
         points = front.weights[thinned(to_minimised(front.values, front.objectives), _SHOWN_OF_FRONT)]
     predicted, distances = np.empty((len(points), len(losses))), np.empty((len(points), len(losses)))
     finetunes = list(study.finetunes.values())
+    judge = _in_common_subspace(losses, finetunes) or partial(_by_parameters, losses, finetunes)
     for row, model in enumerate(landscape.models(points)):
-        whole = {**study.base, **model}
-        for column, (loss, tune) in enumerate(zip(losses, finetunes, strict=True)):
-            try:
-                distance = posterior_distance(loss, tune, whole)
-                predicted[row, column] = loss.at(whole)
-            except PosteriorError:
-                return []  # the rule leaves the subspace that the posteriors speak of
-            distances[row, column] = np.nan if distance is None else distance
+        try:
+            predicted[row], distances[row] = judge({**study.base, **model})
+        except PosteriorError:
+            return []  # the rule leaves the subspace that the posteriors speak of
     found: list[Diagnosis] = []
     if scored:
         found += predictions_disagree(scores.take(rows), predicted, study.tasks)
     if stakes is not None and np.isfinite(distances).all():
         found += far_from_finetunes(study.tasks, points, distances, stakes)
     return found
+
+
+_Judge = Callable[[Params], tuple[list[float], list[float]]]
+"""A merged model's predicted loss and distance, by each task's posterior."""
+
+
+def _by_parameters(losses: Sequence[PredictedLoss], finetunes: Sequence[Params], whole: Params) -> Any:
+    distances = [posterior_distance(loss, tune, whole) for loss, tune in zip(losses, finetunes, strict=True)]
+    return [loss.at(whole) for loss in losses], [np.nan if each is None else each for each in distances]
+
+
+def _in_common_subspace(losses: Sequence[PredictedLoss], finetunes: Sequence[Params]) -> _Judge | None:
+    """The same by coordinates, where all posteriors have one basis: a model is projected once, not for every task.
+
+    Raises:
+        PosteriorError: a finetune that lies outside the subspace.
+    """
+    curvatures = [loss.curvature for loss in losses if isinstance(loss.curvature, Subspace)]
+    if len(curvatures) < len(losses) or any(each.basis is not curvatures[0].basis for each in curvatures):
+        return None
+    first = curvatures[0]
+    try:
+        places = [first.project(tune) for tune in finetunes]
+    except PosteriorError:
+        return None
+
+    def judge(whole: Params) -> tuple[list[float], list[float]]:
+        here = first.project(whole)
+        moved = [here - place for place in places]
+        distances = [float(d @ each.precision @ d) / 2 for d, each in zip(moved, curvatures, strict=True)]
+        return [float(loss.at_coordinates(here)) for loss in losses], distances
+
+    return judge
 
 
 def _stakes(study: Study, losses: Sequence[PredictedLoss]) -> list[float] | None:

@@ -10,16 +10,19 @@ import numpy as np
 
 from paretomerge.diagnoses import Diagnosis
 from paretomerge.errors import RecipeError, nearest
-from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem, Informed
+from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem, Informed, NestedMap
 from paretomerge.fronts.search import thinned
 from paretomerge.fronts.uncertainty import FrontUncertainty, front_uncertainty
 from paretomerge.recipes import digest_recipe, method
+from paretomerge.reports.grid import PredictedGrid, grid_points, predicted_grid
+from paretomerge.stages.evaluators import default_objectives
 from paretomerge.stages.fitting.fit import Fitted, fit_run
 from paretomerge.stages.free_diagnoses import free_diagnoses, keep_diagnoses
 from paretomerge.stages.landscape import landscape_of
+from paretomerge.stages.logs import log
 from paretomerge.stages.measuring.asynchronous import search_asynchronously
 from paretomerge.stages.measuring.merged import MergedScorer
-from paretomerge.stages.measuring.sampled import score_sampled
+from paretomerge.stages.measuring.sampled import SampledScores, score_sampled
 from paretomerge.stages.scoring.models import Failed, Progress, silent
 from paretomerge.stages.scoring.racing import FRACTIONS
 from paretomerge.stages.study import Study
@@ -113,7 +116,7 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
     """
     section = study.recipe.front
     searcher: FrontMethod = method("front", section.method, section.settings)
-    traded, constraints = traded_objectives(study), _constraints(study)
+    traded, constraints = traded_objectives(study), recipe_constraints(study)
     fitted = fit_run(study, progress)
     landscape = landscape_of(fitted)
     problem = FrontProblem(
@@ -128,8 +131,13 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
     budget = section.evaluations if evaluations is None else evaluations
     fractions = FRACTIONS if section.racing else ()
     with MergedScorer(study, landscape, section.split, "front", progress, section.workers, fractions) as scorer:
+        if not isinstance(searcher, NestedMap):  # which measures some tasks at a time
+            scorer.expect(budget)
+        log.info("front by %s, at most %d evaluations on the %s split", section.method, budget, section.split)
         estimate = _searched(searcher, problem, scorer, budget, study, progress)
         rests_on = estimate.scores if estimate.surrogate is None else estimate.surrogate.scores
+        deviations = scorer.deviations(rests_on, _DRAWS, study.recipe.seed)
+        sampled = _sampled(fitted, estimate.front, progress)
         found = EstimatedFront(
             estimate.front,
             scorer.complete(estimate.scores),
@@ -140,16 +148,21 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
                 constraints=constraints,
                 seed=study.recipe.seed,
                 level=section.interval,
-                deviations=scorer.deviations(rests_on, _DRAWS, study.recipe.seed),
-                parameters=_parameter_spread(fitted, estimate.front, progress),
+                deviations=deviations,
+                parameters=_parameter_spread(sampled, estimate.front.weights, estimate.front.objectives),
             ),
             estimate.stopped,
             estimate.gain,
             tuple(scorer.failures),
         )
+    progress("looking for signs that previews fail")
     found = replace(found, diagnoses=free_diagnoses(fitted, landscape, found.front, found.scores))
     keep_diagnoses(study, found.diagnoses)
-    _remember(study, found, estimate.details, budget)
+    grid = None if found.surrogate is None else _grid(study, found.surrogate, deviations, sampled)
+    _remember(study, found, grid, estimate.details, budget)
+    log.info("front of %d points: %s", len(found.front.weights), "; ".join(found.summary))
+    for warning in found.warnings:
+        log.warning("front: %s", warning)
     return found
 
 
@@ -168,22 +181,49 @@ def _searched(
         scorer,
         budget,
         study.recipe.seed,
-        lambda _, done: progress(f"{done} of at most {budget} evaluations"),
+        lambda _, done: progress(f"looking at {done} evaluations for where to measure next"),
     )
 
 
-def _parameter_spread(fitted: Fitted, front: Front, progress: Progress) -> np.ndarray | None:
-    """`[K, M]`, standard deviations of models drawn from the merged posterior; `None` where the recipe wants none."""
+def _sampled(fitted: Fitted, front: Front, progress: Progress) -> SampledScores | None:
+    """Models drawn from the merged posterior at a few points of the front; `None` where the recipe wants none."""
     section = fitted.study.recipe.front
     if not section.drawn_models:
         return None
     rows = thinned(to_minimised(front.values, front.objectives), _DRAWN_AT)
     seed = fitted.study.recipe.seed
-    sampled = score_sampled(
+    return score_sampled(
         fitted, front.weights[rows], section.split, draws=section.drawn_models, seed=seed, progress=progress
     )
-    columns = [sampled.objectives.index(objective) for objective in front.objectives]
-    return sampled.stdev_at(front.weights)[:, columns]
+
+
+def _parameter_spread(
+    sampled: SampledScores | None, points: np.ndarray, objectives: Sequence[Objective]
+) -> np.ndarray | None:
+    """`[K, M]`, standard deviations of models drawn from the merged posterior; zeros for objectives nobody sampled."""
+    if sampled is None:
+        return None
+    stdev = sampled.stdev_at(points)
+    known = {objective: column for column, objective in enumerate(sampled.objectives)}
+    nothing = np.zeros(len(stdev))
+    return np.stack([stdev[:, known[each]] if each in known else nothing for each in objectives], axis=1)
+
+
+def _grid(
+    study: Study, surrogate: FittedSurrogate, deviations: np.ndarray | None, sampled: SampledScores | None
+) -> PredictedGrid | None:
+    """What the surrogate predicts all over the simplex, for the report; `None` in other domains."""
+    points = grid_points(surrogate)
+    if points is None:
+        return None
+    return predicted_grid(
+        surrogate,
+        level=study.recipe.front.interval,
+        draws=_DRAWS,
+        seed=study.recipe.seed,
+        deviations=deviations,
+        parameters=_parameter_spread(sampled, points, surrogate.objectives),
+    )
 
 
 def traded_objectives(study: Study) -> tuple[Objective, ...]:
@@ -210,10 +250,15 @@ def traded_objectives(study: Study) -> tuple[Objective, ...]:
             f"front.metric: no objective has the metric {section.metric!r}{nearest(section.metric, metrics)}; the "
             f"metrics are {', '.join(map(repr, metrics))}"
         )
-    return tuple(o for o in study.objectives if o.name not in limited)  # a custom evaluator without the default metric
+    return tuple(o for o in default_objectives(study) if o.name not in limited)  # without the default metric
 
 
-def _constraints(study: Study) -> tuple[Constraint, ...]:
+def recipe_constraints(study: Study) -> tuple[Constraint, ...]:
+    """The limits that the front keeps.
+
+    Raises:
+        RecipeError, DataError: one that cannot be read, or of an objective that is not measured.
+    """
     constraints = tuple(Constraint.parse(text) for text in study.recipe.front.constraints)
     for constraint in constraints:
         constraint.column(study.objectives)
@@ -228,7 +273,9 @@ def _with_constrained(
     return tuple(objective for objective in study.objectives if objective.name in names)
 
 
-def _remember(study: Study, found: EstimatedFront, details: Mapping[str, object], budget: int) -> None:
+def _remember(
+    study: Study, found: EstimatedFront, grid: PredictedGrid | None, details: Mapping[str, object], budget: int
+) -> None:
     """The front and what it rests on, for `choose`, `export` and `report`."""
     quality = [] if found.surrogate is None else _plain(found.surrogate.fit_quality)
     with study.folder.open_journal() as journal:
@@ -237,6 +284,7 @@ def _remember(study: Study, found: EstimatedFront, details: Mapping[str, object]
         journal.note("uncertainty", found.uncertainty.as_dict())
         gain = None if np.isnan(found.gain) else found.gain
         journal.note("search", {"budget": budget, "stopped": found.stopped, "gain": gain, **details})
+        journal.note("landscape", None if grid is None else {"recipe": digest_recipe(study.recipe), **grid.as_dict()})
         # Last: a front in the journal has everything else beside it.
         journal.note("front", {"recipe": digest_recipe(study.recipe), **found.front.as_dict()})
 

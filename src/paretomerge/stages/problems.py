@@ -8,7 +8,10 @@ from pathlib import Path
 from paretomerge.checkpoints import Checkpoint
 from paretomerge.errors import CheckpointError, ParetomergeError, RecipeError, nearest
 from paretomerge.recipes import FILE_PROBLEMS, Recipe, load_function, read_source
-from paretomerge.types import Problem
+from paretomerge.types import Problem, Questions
+
+_FORMS = {"image_classification": ("preprocessor_config.json",)}
+"""Files beside `config.json` that say how a model takes its examples."""
 
 
 def load_problem(recipe: Recipe, base: Checkpoint) -> Problem | None:
@@ -41,20 +44,43 @@ def load_problem(recipe: Recipe, base: Checkpoint) -> Problem | None:
     return replace(problem, tasks=tuple(recipe.tasks))
 
 
+def load_questions(recipe: Recipe, base: Checkpoint) -> Questions | None:
+    """The examples of a recipe's language model as prompts with an answer; `None` where its problem has none.
+
+    Raises:
+        DataError: files of examples that cannot be used, or texts without prompts.
+        CheckpointError: a base that is no Hugging Face folder.
+        MissingExtraError: transformers is not installed.
+    """
+    if recipe.problem != "causal_lm":
+        return None
+    from paretomerge.problems import causal_lm_questions
+
+    data = {task: section.data for task, section in recipe.tasks.items() if section.data is not None}
+    return causal_lm_questions(_folder_of(base), data, **recipe.problem_settings.settings_of(recipe.problem))
+
+
 def problem_source(recipe: Recipe, base: Checkpoint) -> bytes:
     """What a problem depends on besides its examples: the function's source, or the model's configuration."""
+    if recipe.problem_settings.model is not None:
+        return read_source(recipe.problem_settings.model)
     if recipe.problem in FILE_PROBLEMS:
-        return (_folder_of(base) / "config.json").read_bytes()
+        files = [_folder_of(base) / name for name in ("config.json", *_FORMS.get(recipe.problem, ()))]
+        return b"".join(file.read_bytes() for file in files if file.is_file())
     return read_source(recipe.problem) if recipe.problem else b""
 
 
 def _from_files(recipe: Recipe, base: Checkpoint) -> Problem:
-    from paretomerge.problems import causal_lm_problem, sequence_classification_problem
+    from paretomerge import problems
 
-    assert recipe.problem is not None
-    make = sequence_classification_problem if recipe.problem == "sequence_classification" else causal_lm_problem
     data = {task: section.data for task, section in recipe.tasks.items() if section.data is not None}
-    return make(_folder_of(base), data, **recipe.problem_settings.settings_of(recipe.problem))
+    settings = recipe.problem_settings.settings_of(recipe.problem or "")
+    if recipe.problem == "sequence_classification":
+        return problems.sequence_classification_problem(_folder_of(base), data, **settings)
+    if recipe.problem == "causal_lm":
+        return problems.causal_lm_problem(_folder_of(base), data, **settings)
+    own = settings.pop("model")
+    return problems.image_classification_problem(load_function(own) if own else _folder_of(base), data, **settings)
 
 
 def _folder_of(base: Checkpoint) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 
 from paretomerge.errors import MissingExtraError
 from paretomerge.recipes import digest_recipe
-from paretomerge.reports import Intervals, ReportData, ReportPaths, Verified, draw_front
+from paretomerge.reports import Intervals, PredictedGrid, ReportData, ReportPaths, Verified, draw_front
 from paretomerge.reports import report as write_report
 from paretomerge.stages.choose import chosen_id, front_of, uncertainty_of
 from paretomerge.stages.free_diagnoses import stored_diagnoses
@@ -55,7 +55,6 @@ def report_data(study: Study, progress: Progress = silent) -> ReportData:
         joint = Front.from_dict(facts["joint_front"])
         spread = uncertainty_of(study, joint, of="joint")
     ledger = run_ledger(study)
-    diagnoses = stored_diagnoses(study)
     return ReportData(
         title=f"Pareto front of {', '.join(study.tasks)}",
         objectives=front.objectives,
@@ -63,7 +62,7 @@ def report_data(study: Study, progress: Progress = silent) -> ReportData:
         front=front,
         choice=_choice(study, front, joint),
         ledger=ledger.rows(),
-        warnings=_warnings(facts, len([each for each in diagnoses if each.severity == "warning"])),
+        warnings=facts["surrogate"].get("warnings", ()),
         notes=_notes(study, facts),
         run=str(study.folder.path),
         choice_rule=facts["choice"].get("rule", ""),
@@ -71,8 +70,9 @@ def report_data(study: Study, progress: Progress = silent) -> ReportData:
         joint_front=joint,
         joint_uncertainty=spread,
         verification=verified,
-        diagnoses=diagnoses,
+        diagnoses=stored_diagnoses(study),
         ledger_notes=(ledger.summary, *ledger.assumptions),
+        landscape=PredictedGrid.from_dict(facts["landscape"]) if facts["landscape"] else None,
     )
 
 
@@ -80,7 +80,7 @@ def _facts(study: Study) -> dict[str, Any]:
     """What the journal has noted; nothing for decisions that were made under another recipe."""
     with study.folder.open_journal() as journal:
         found = {name: journal.fact(name) or {} for name in ("scores", "damping", "surrogate", "search")}
-        for name in ("choice", "verification", "joint_front"):
+        for name in ("choice", "verification", "joint_front", "landscape"):
             fact = journal.fact(name) or {}
             found[name] = fact if fact.get("recipe") == digest_recipe(study.recipe) else {}
     return found
@@ -108,15 +108,6 @@ def _verified(fact: Mapping[str, Any]) -> Verified:
     )
     survivors = fact["survivors"]["points"]
     return Verified(previews, truths, before, after, coverage["level"], survivors, fact["sentences"])
-
-
-def _warnings(facts: Mapping[str, Any], diagnosed: int) -> tuple[str, ...]:
-    warnings = list(facts["surrogate"].get("warnings", ()))
-    if diagnosed:
-        warnings.append(
-            f"{diagnosed} {'diagnosis warns' if diagnosed == 1 else 'diagnoses warn'}: see Diagnoses below."
-        )
-    return tuple(warnings)
 
 
 def _notes(study: Study, facts: Mapping[str, Any]) -> dict[str, str]:

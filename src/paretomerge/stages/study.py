@@ -15,9 +15,10 @@ import torch
 from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import RecipeError
-from paretomerge.evaluation import Evaluator, SupervisedEvaluator, supervised_objectives
-from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_function, load_recipe, read_source
+from paretomerge.evaluation import Evaluator
+from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_recipe
 from paretomerge.runs import RunFolder
+from paretomerge.stages.evaluators import evaluator_digest, evaluator_objectives, evaluator_of
 from paretomerge.stages.problems import load_problem, problem_source
 from paretomerge.types import Objective, Problem, Split
 
@@ -48,9 +49,7 @@ class Study:
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What is measured."""
-        if self.recipe.objectives:
-            return tuple(Objective(**section.model_dump()) for section in self.recipe.objectives)
-        return supervised_objectives(self.require_problem("measuring losses"))
+        return evaluator_objectives(self)
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -67,21 +66,12 @@ class Study:
         return self.problem
 
     def evaluator(self, split: Split) -> Evaluator:
-        """The recipe's own evaluator, or losses and accuracies on a split of the problem."""
-        if self.recipe.evaluator:
-            return load_function(self.recipe.evaluator)
-        return SupervisedEvaluator(self.require_problem("evaluation"), split)
+        """The recipe's own evaluators, or losses and accuracies on a split of the problem."""
+        return evaluator_of(self, split)
 
     def evaluator_digest(self, split: Split) -> str:
-        """What the evaluator depends on: its source, or the problem's source and examples of the split."""
-        if self.recipe.evaluator:
-            source = self.recipe.evaluator.encode() + read_source(self.recipe.evaluator)
-            return hashlib.sha256(source).hexdigest()
-        problem, digest = self.require_problem("evaluation"), self.problem_digest(split)
-        # Accuracies of tokens came later: what was stored without them is measured again.
-        if problem.likelihood in ("tokens", "causal") and problem.loss_fn is None:
-            return hashlib.sha256(f"{digest}|token accuracy".encode()).hexdigest()
-        return digest
+        """What scores depend on besides the model: its source, or the problem's source and examples of the split."""
+        return evaluator_digest(self, split)
 
     def problem_digest(self, split: Split) -> str:
         """What curvature, losses and trainings depend on: the problem's source and the examples of a split.

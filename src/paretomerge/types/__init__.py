@@ -10,6 +10,7 @@ from paretomerge.types.params import Layout, Params, TensorSpec, compute_dtype, 
 from paretomerge.types.pattern_weights import PatternWeights
 from paretomerge.types.patterns import Patterns
 from paretomerge.types.problem import Batch, LikelihoodName, Problem, Split
+from paretomerge.types.questions import Option, Question, Questions
 from paretomerge.types.scores import Origin, Scores
 from paretomerge.types.weights import Coefficients, Weights, require_tasks, simplex_grid
 
@@ -26,11 +27,14 @@ __all__ = [
     "Ledger",
     "LikelihoodName",
     "Objective",
+    "Option",
     "Origin",
     "Params",
     "PatternWeights",
     "Patterns",
     "Problem",
+    "Question",
+    "Questions",
     "Scores",
     "Simplex",
     "Split",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import moocore
 import numpy as np
@@ -12,6 +12,10 @@ import numpy as np
 from paretomerge.errors import DataError
 from paretomerge.types.objectives import Objective, to_minimised
 from paretomerge.types.scores import Origin, Scores
+from paretomerge.types.summaries import counted, summarise
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,23 @@ class Front:
     def scores(self) -> Scores:
         """The points as `Scores`, with standard deviations for standard errors."""
         return Scores(self.tasks, self.weights, self.values, self.stdev, self.objectives, self.origin)
+
+    def __repr__(self) -> str:
+        """How many points, where they come from, and the range of every objective."""
+        return summarise(self.scores, f"Front of {counted(len(self), 'point')}")
+
+    def to_pandas(self) -> DataFrame:
+        """A table with one row per point, in the front's order: the columns of `Scores.to_pandas`.
+
+        `stderr[OBJECTIVE]` holds the standard deviations; the index is the point's number (`FrontPoint.id`).
+
+        Raises:
+            DataError: two objectives of one name.
+            MissingExtraError: pandas is not installed.
+        """
+        from paretomerge.types.frames import to_frame
+
+        return to_frame(self.scores, row="point")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from paretomerge.errors import DataError
 from paretomerge.types.objectives import Objective
+from paretomerge.types.summaries import counted, summarise
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Origin = Literal["predicted", "merged", "trained"]
 ORIGINS: tuple[Origin, ...] = ("predicted", "merged", "trained")
@@ -71,6 +75,10 @@ class Scores:
     def __len__(self) -> int:
         """`N`, the number of models."""
         return len(self.values)
+
+    def __repr__(self) -> str:
+        """How many models, where their scores come from, and the range of every objective."""
+        return summarise(self, f"Scores of {counted(len(self), 'model')}")
 
     @property
     def own_variance(self) -> np.ndarray:
@@ -147,6 +155,35 @@ class Scores:
             tuple(stored["origin"]),
             np.array(stored["shared"]) if stored.get("shared") is not None else None,
         )
+
+    def to_pandas(self) -> DataFrame:
+        """A table with one row per model.
+
+        Its columns are `weight[TASK]` for every task, `value[OBJECTIVE]` and `stderr[OBJECTIVE]` for every
+        objective, and `origin`. What models share of their errors (`shared`) is not in it.
+
+        Raises:
+            DataError: two objectives of one name.
+            MissingExtraError: pandas is not installed.
+        """
+        from paretomerge.types.frames import to_frame
+
+        return to_frame(self)
+
+    @classmethod
+    def from_pandas(cls, frame: DataFrame, objectives: Sequence[Objective]) -> Scores:
+        """The inverse of `to_pandas`, also for some of its rows.
+
+        Args:
+            frame: with the columns of `to_pandas`; a missing `stderr[OBJECTIVE]` counts as exact.
+            objectives: what the values are, which a table cannot say; also which of them are taken.
+
+        Raises:
+            DataError: columns that are missing, or numbers that are no scores.
+        """
+        from paretomerge.types.frames import from_frame
+
+        return from_frame(frame, objectives)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Scores]) -> Scores:

@@ -163,6 +163,12 @@ def test_an_evaluator_that_cannot_score_parts_is_refused_with_advice(bench: _Ben
             examples_of(evaluator, ["a"])
 
 
+def test_metrics_that_are_no_means_are_not_raced(bench: _Bench) -> None:
+    bench.not_means = ("f1",)  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"'f1' is no mean over examples.*set front\.racing to false"):
+        examples_of(bench, ["a"])
+
+
 def test_covariances_of_nested_parts_are_those_of_the_means() -> None:
     """Against a simulation: three models on 40, 40 and 10 of the same examples."""
     rng = np.random.default_rng(1)

@@ -1,92 +1,124 @@
-// A scatter of two quantities: objectives or weights. Axes: {label, value(row), half(row), column or null}.
-const MANY = 60;
-
-function domainOf(rows, axis) {
-  let low = Infinity, high = -Infinity;
-  for (const row of rows) { low = Math.min(low, axis.value(row)); high = Math.max(high, axis.value(row)); }
-  const spread = high - low || Math.abs(high) || 1;
-  let down = low, up = high;
-  for (const row of rows) {  // intervals may widen the view, by at most a fifth on each side
-    down = Math.min(down, Math.max(axis.value(row) - axis.half(row), low - 0.2 * spread));
-    up = Math.max(up, Math.min(axis.value(row) + axis.half(row), high + 0.2 * spread));
-  }
-  const pad = 0.04 * (up - down || spread);
-  return [down - pad, up + pad];
-}
-
-function scatter(report, visible, axisX, axisY, wide) {
-  const width = wide ? 1180 : 620, height = wide ? 540 : 460, left = 66, right = 16, top = 14, bottom = 54;
-  const chart = svg("svg", {
-    viewBox: `0 0 ${width} ${height}`, class: "plot", role: "group",
-    "aria-label": `Scatter of ${axisX.label} against ${axisY.label}. Arrow keys walk through the points.`,
-  });
-  const rows = visible.filter((row) => axisX.value(row) !== null && axisY.value(row) !== null);
-  if (!rows.length) return html("p", { class: "empty" }, "No point to show.");
-  const [lowX, highX] = domainOf(rows, axisX), [lowY, highY] = domainOf(rows, axisY);
-  const X = (value) => left + ((value - lowX) / (highX - lowX)) * (width - left - right);
-  const Y = (value) => height - bottom - ((value - lowY) / (highY - lowY)) * (height - top - bottom);
+// A scatter of two quantities: objectives or weights. With two objectives, the front's attainment band lies beneath.
+function scatter(report, rows, axisX, axisY, { width, height, zoomed }) {
+  rows = rows.filter((row) => axisX.value(row) !== null && axisY.value(row) !== null);
+  if (!rows.length) return { node: html("p", { class: "empty" }, "No point to show.") };
+  const left = 62, right = 16, top = 14, bottom = 48, { points } = report;
+  const chart = blank(width, height, `Scatter of ${axisX.label} against ${axisY.label}. Arrow keys walk through the points.`);
+  const bands = report.bands.map((band) => turned(band, axisX.column, axisY.column)).filter((band) => band);
+  const known = rows.filter((row) => report.onFront.has(row) || row === report.chosen), near = zoomed && known.length > 1;
+  let few = rows.filter((row) => points.origin[row] !== "predicted");
+  if (few.length > 24) few = [];
+  const reach = (axis, k) => domainOf((near ? known : rows).map(axis.value),
+    [...(near ? known : few).flatMap((row) => axis.ends(row) || []), ...bands.flatMap((band) => band.line.map((corner) => corner[k]))], near ? 0.3 : 0.15);
+  const [lowX, highX] = reach(axisX, 0), [lowY, highY] = reach(axisY, 1);
+  const inside = (value, low, high) => value >= low && value <= high;
+  rows = rows.filter((row) => inside(axisX.value(row), lowX, highX) && inside(axisY.value(row), lowY, highY));
+  few = few.filter((row) => rows.includes(row));
+  const X = scaleOfAxis(lowX, highX, left, width - right), Y = scaleOfAxis(lowY, highY, height - bottom, top);
   drawFrame(chart, { width, height, left, right, top, bottom, lowX, highX, lowY, highY, X, Y, axisX, axisY });
 
+  const name = `inside-${scene.charts.length}`, inner = { x: left, y: top, width: width - left - right, height: height - top - bottom };
+  const field = svg("g", { "clip-path": `url(#${name})` }), bars = svg("g", { "aria-hidden": "true" }), lit = svg("g", { "aria-hidden": "true" });
+  const marks = svg("g"), over = svg("g");
+  chart.append(svg("defs", {}, svg("clipPath", { id: name }, svg("rect", inner))), field, marks, over);
+  const at = (row) => [X(axisX.value(row)), Y(axisY.value(row))];
+  for (const band of bands) drawBand(field, band, X, Y, name);
+  drawLinks(report, field, rows, at);
+  drawLines(report, field, rows, axisX, axisY, at);
+  field.append(bars, lit);
+  for (const row of few) bars.append(...barsOf(row, axisX, axisY, X, Y, `error line-${points.origin[row]}`, at(row)));
+  const places = drawMarks(report, chart, marks, rows, at);
+  placeLabels(over, namedRows(report, rows).map(([row, text]) => ({ x: at(row)[0], y: at(row)[1], text, gap: row === report.chosen ? 13 : 9 })), places,
+    [left + 2, top, width - right, height - bottom - 2]);
+  const outline = () => {
+    const shown = [...new Set([scene.lit, scene.picked])].filter((row) => rows.includes(row));
+    lit.replaceChildren(...shown.flatMap((row) => barsOf(row, axisX, axisY, X, Y, "error strong", at(row))));
+  };
+  const probed = svg("g");
+  over.append(probed);
+  return {
+    node: chart, light: outline, pick: outline,
+    probe: (place) => probed.replaceChildren(...probeIn(report, place, axisX, axisY, X, Y)),
+    signs: { bands, bars: few.some((row) => axisX.ends(row)), links: rows.length && report.links.length > 0, lines: linesOf(report, axisX, axisY) },
+  };
+}
+
+// A band is of two objectives, across and up; on swapped axes its corners are swapped.
+function turned(band, x, y) {
+  const swap = (places) => places.map(([a, b]) => [b, a]);
+  if (band.columns[0] === x && band.columns[1] === y) return band;
+  if (band.columns[0] !== y || band.columns[1] !== x) return null;
+  return { ...band, line: swap(band.line), outline: swap(band.outline), reach: [...band.reach].reverse() };
+}
+
+// Where most draws of the front run, as far as the front goes; the joint front, whose points are nowhere else, has its line too.
+function drawBand(field, band, X, Y, name) {
+  const on = (places) => corners(places.map(([x, y]) => [X(x), Y(y)]));
+  const [[x1, x2], [y1, y2]] = [band.reach[0].map(X), band.reach[1].map(Y)];
+  const box = { x: Math.min(x1, x2), y: Math.min(y1, y2), width: Math.abs(x2 - x1), height: Math.abs(y2 - y1) };
+  field.append(svg("clipPath", { id: `${name}-${band.origin}` }, svg("rect", box)));
+  field.append(svg("path", { d: `${on(band.outline)}Z`, class: `band band-${band.origin}`, "clip-path": `url(#${name}-${band.origin})` }));
+  if (band.origin === "trained") field.append(svg("path", { d: on(band.line), class: `front dashed line-${band.origin}` }));
+}
+
+// The estimated front; where there is none of these two objectives, the non-dominated points of each origin.
+function linesOf(report, axisX, axisY) {
+  const lines = report.lines.filter((line) => line.columns.every((column) => column === axisX.column || column === axisY.column));
+  return lines.some((line) => !line.origin) ? lines.filter((line) => !line.origin) : lines;
+}
+
+function drawLines(report, field, rows, axisX, axisY, at) {
   const shown = new Set(rows);
-  const clip = svg("clipPath", { id: "inside" }, svg("rect", { x: left, y: top, width: width - left - right, height: height - top - bottom }));
-  const field = svg("g", { "clip-path": "url(#inside)" });
-  const marks = svg("g");
-  chart.append(svg("defs", {}, clip), field, marks);
-  const place = (row) => `${X(axisX.value(row)).toFixed(1)},${Y(axisY.value(row)).toFixed(1)}`;
-  const links = report.links.filter(([a, b]) => shown.has(a) && shown.has(b));
-  if (links.length <= MANY) for (const [a, b] of links) field.append(svg("path", { d: `M${place(a)}L${place(b)}`, class: "link" }));
-
-  const counts = {};
-  for (const row of rows) counts[report.points.origin[row]] = (counts[report.points.origin[row]] || 0) + 1;
-  for (const row of rows) {
-    const origin = report.points.origin[row], x = axisX.value(row), y = axisY.value(row);
-    const style = `error line-${origin}${counts[origin] > MANY ? " many" : ""}`;
-    if (axisX.half(row)) field.append(svg("path", { d: `M${X(x - axisX.half(row)).toFixed(1)},${Y(y).toFixed(1)}H${X(x + axisX.half(row)).toFixed(1)}`, class: style }));
-    if (axisY.half(row)) field.append(svg("path", { d: `M${X(x).toFixed(1)},${Y(y - axisY.half(row)).toFixed(1)}V${Y(y + axisY.half(row)).toFixed(1)}`, class: style }));
-  }
-  for (const line of report.lines) {
-    const [first, second] = line.columns, columns = [axisX.column, axisY.column];
-    if (!(columns.includes(first) && columns.includes(second))) continue;
+  for (const line of linesOf(report, axisX, axisY)) {
     const along = line.rows.filter((row) => shown.has(row));
-    if (along.length > 1) field.append(svg("path", { d: `M${along.map(place).join("L")}`, class: `front line-${line.origin || "front"}` }));
+    if (along.length > 1) field.append(svg("path", { d: corners(along.map(at)), class: `front line-${line.origin || "front"}` }));
   }
-  drawMarks(report, chart, marks, rows, counts, (row) => [X(axisX.value(row)), Y(axisY.value(row))]);
-  return chart;
 }
 
-function drawFrame(chart, f) {
-  const { ticks: ticksX, decimals: decimalsX } = ticksOf(f.lowX, f.highX, f.width > 900 ? 12 : 7);
-  const { ticks: ticksY, decimals: decimalsY } = ticksOf(f.lowY, f.highY, 7);
-  for (const tick of ticksX) {
-    chart.append(svg("path", { d: `M${f.X(tick)},${f.top}V${f.height - f.bottom}`, class: "grid" }));
-    chart.append(svg("text", { x: f.X(tick), y: f.height - f.bottom + 18, "text-anchor": "middle", class: "tick" }, show(tick, decimalsX)));
-  }
-  for (const tick of ticksY) {
-    chart.append(svg("path", { d: `M${f.left},${f.Y(tick)}H${f.width - f.right}`, class: "grid" }));
-    chart.append(svg("text", { x: f.left - 8, y: f.Y(tick) + 4, "text-anchor": "end", class: "tick" }, show(tick, decimalsY)));
-  }
-  chart.append(svg("path", { d: `M${f.left},${f.top}V${f.height - f.bottom}H${f.width - f.right}`, class: "frame" }));
-  const middleX = (f.left + f.width - f.right) / 2, middleY = (f.top + f.height - f.bottom) / 2;
-  chart.append(svg("text", { x: middleX, y: f.height - 10, "text-anchor": "middle", class: "axis" }, f.axisX.label));
-  chart.append(svg("text", { x: 15, y: middleY, "text-anchor": "middle", transform: `rotate(-90 15 ${middleY})`, class: "axis" }, f.axisY.label));
+function drawLinks(report, field, rows, at) {
+  const shown = new Set(rows), links = report.links.filter(([a, b]) => shown.has(a) && shown.has(b));
+  if (links.length <= MANY) for (const [a, b] of links) field.append(svg("path", { d: corners([at(a), at(b)]), class: "link" }));
 }
 
-function drawMarks(report, chart, marks, rows, counts, at) {
-  const order = ["predicted", "merged", "trained"];
-  const rank = (row) => (row === report.chosen ? 3 : order.indexOf(report.points.origin[row]));
-  const places = [], nodes = [];
+function barsOf(row, axisX, axisY, X, Y, style, [x, y]) {
+  const across = axisX.ends(row), up = axisY.ends(row), bars = [];
+  if (across) bars.push(svg("path", { d: `M${X(across[0]).toFixed(1)},${y.toFixed(1)}H${X(across[1]).toFixed(1)}`, class: style }));
+  if (up) bars.push(svg("path", { d: `M${x.toFixed(1)},${Y(up[0]).toFixed(1)}V${Y(up[1]).toFixed(1)}`, class: style }));
+  return bars;
+}
+
+// The probe with its predicted intervals.
+function probeIn(report, place, axisX, axisY, X, Y) {
+  if (!place) return [];
+  const of = (axis, list) => (axis.key[0] === "w" ? place.weights[Number(axis.key.slice(1))] : list && list[axis.column]);
+  const x = of(axisX, place.values), y = of(axisY, place.values);
+  if (x === null || y === null || x === undefined || y === undefined) return [];
+  const bars = [];
+  const ends = (axis) => (axis.column === null || !place.lower ? null : [place.lower[axis.column], place.upper[axis.column]]);
+  const across = ends(axisX), up = ends(axisY);
+  if (across) bars.push(svg("path", { d: `M${X(across[0]).toFixed(1)},${Y(y).toFixed(1)}H${X(across[1]).toFixed(1)}`, class: "error probing" }));
+  if (up) bars.push(svg("path", { d: `M${X(x).toFixed(1)},${Y(up[0]).toFixed(1)}V${Y(up[1]).toFixed(1)}`, class: "error probing" }));
+  return [...bars, probeMark(X(x), Y(y))];
+}
+
+// Marks from the least to the most certain, the chosen one last; returns where they are.
+function drawMarks(report, chart, layer, rows, at) {
+  const rank = (row) => (row === report.chosen ? 3 : ORDER.indexOf(report.points.origin[row]));
+  const counts = {}, places = [], nodes = [];
+  for (const row of rows) counts[report.points.origin[row]] = (counts[report.points.origin[row]] || 0) + 1;
   for (const row of [...rows].sort((a, b) => rank(a) - rank(b))) {
     const [x, y] = at(row), origin = report.points.origin[row];
-    const radius = (counts[origin] > MANY ? 3.2 : 4.8) * (report.onFront.has(row) || !report.onFront.size ? 1 : 0.9);
+    const radius = origin === "predicted" ? (counts.predicted > MANY ? 2.6 : 3.6) : counts[origin] > MANY ? 3.8 : 5;
     const path = row === report.chosen
       ? svg("path", { d: starPath(x, y, 11), class: "mark star" })
-      : svg("path", { d: markPath(origin, x, y, radius), class: `mark fill-${origin}` });
+      : svg("path", { d: markPath(origin, x, y, radius), class: `mark fill-${origin}${counts[origin] > MANY ? " dense" : ""}` });
     const node = svg("g", { class: "point" }, path);
-    marks.append(node);
+    layer.append(node);
     remember(row, node);
     places.push({ x, y, row });
     nodes.push({ node, row, x });
   }
   makeWalkable(report, chart, nodes.sort((a, b) => a.x - b.x));
   followPointer(report, chart, places, 18);
+  return places;
 }

@@ -39,7 +39,7 @@ function pointsTable(report) {
   const body = html("tbody");
   points.origin.forEach((origin, row) => {
     const label = report.origins.find((known) => known.key === origin).label;
-    const line = html("tr", { "data-origin": origin, class: row === report.chosen ? "chosen" : null }, [
+    const line = html("tr", { "data-origin": origin, "data-row": row, class: row === report.chosen ? "chosen" : null }, [
       number(String(row), row),
       html("td", { class: "origin" }, [keySymbol(origin), row === report.chosen ? `${label}, chosen` : label]),
       html("td", {}, report.onFront.has(row) ? "yes" : ""),
@@ -56,7 +56,7 @@ function pointsTable(report) {
 }
 
 // Numbers in full. A name that a spreadsheet would run as a formula gets an apostrophe in front.
-function csvOf(report) {
+function csvOf(report, rows) {
   const { points, tasks, objectives } = report;
   const text = (word) => `"${(/^[=+\-@\t\r]/.test(word) ? "'" + word : word).replace(/"/g, '""')}"`;
   const number = (value) => (value === null ? "" : String(value));
@@ -65,11 +65,11 @@ function csvOf(report) {
     ...tasks.map((task) => text(`weight ${task}`)),
     ...objectives.flatMap(({ name }) => [text(name), text(`${name} stderr`)]),
   ].join(",")];
-  points.origin.forEach((origin, row) => lines.push([
-    row, origin, report.onFront.has(row) ? 1 : 0, row === report.chosen ? 1 : 0,
+  for (const row of rows) lines.push([
+    row, points.origin[row], report.onFront.has(row) ? 1 : 0, row === report.chosen ? 1 : 0,
     ...points.weights[row].map(number),
     ...objectives.flatMap((_, j) => [number(points.values[row][j]), points.values[row][j] === null ? "" : number(points.stderr[row][j])]),
-  ].join(",")));
+  ].join(","));
   return lines.join("\r\n") + "\r\n";
 }
 
@@ -80,4 +80,23 @@ function download(name, text) {
   link.click();
   link.remove();
   setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+// The table, and which of its rows are shown and downloaded: all, or those that keep every wish and brush.
+function drawPoints(report) {
+  document.getElementById("points").append(pointsTable(report));
+  const box = html("input", { type: "checkbox", id: "only-kept" }), count = html("span", { class: "hint", role: "status" });
+  const button = html("button", { type: "button", id: "download", class: "action" }, "Download CSV");
+  const all = report.points.origin.map((_, row) => row), lines = document.querySelectorAll("#points tbody tr");
+  const kept = () => all.filter((row) => !box.checked || !scene.excluded.has(row));
+  const update = () => {
+    const rows = kept(), wanted = new Set(rows);
+    for (const line of lines) line.classList.toggle("filtered", !wanted.has(Number(line.dataset.row)));
+    count.textContent = rows.length === all.length ? `${all.length} points` : `${rows.length} of ${all.length} points`;
+  };
+  box.addEventListener("change", update);
+  button.addEventListener("click", () => download("points.csv", csvOf(report, kept())));
+  onExcluded(update);
+  document.getElementById("table-tools").append(count, html("label", {}, [box, "only what keeps the wishes"]), button);
+  update();
 }

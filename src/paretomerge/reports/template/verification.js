@@ -10,7 +10,7 @@ function verifiedChart(each, tasks) {
   high += pad;
   const X = (value) => left + ((value - low) / (high - low)) * (width - left - right);
   const Y = (value) => height - bottom - ((value - low) / (high - low)) * (height - top - bottom);
-  const axisX = { label: each.recalibrated.length ? "preview, recalibrated" : "preview" }, axisY = { label: "jointly finetuned" };
+  const axisX = { name: each.recalibrated.length ? "preview, recalibrated" : "preview" }, axisY = { name: "jointly finetuned" };
   drawFrame(chart, { width, height, left, right, top, bottom, lowX: low, highX: high, lowY: low, highY: high, X, Y, axisX, axisY });
   chart.append(svg("text", { x: (left + width - right) / 2, y: 18, "text-anchor": "middle", class: "axis" }, short(each.label, 46)));
   chart.append(svg("path", { d: `M${X(low)},${Y(low)}L${X(high)},${Y(high)}`, class: "link" }));
@@ -35,7 +35,7 @@ function verifiedChart(each, tasks) {
 function drawVerified(report) {
   const holder = document.getElementById("verified");
   if (!holder) return;
-  for (const each of report.verified) holder.append(html("div", { class: "chart" }, verifiedChart(each, report.tasks)));
+  for (const each of report.verified) holder.append(html("div", { class: "chart span-4" }, verifiedChart(each, report.tasks)));
   const keys = [keySymbol("merged"), " the preview, with the intervals of both measurements. "];
   if (report.verified.some((each) => each.recalibrated.length)) keys.push(keySymbol("predicted"), " what the recalibration predicts from all other truths. ");
   holder.after(html("p", { class: "hint keys" }, [...keys, "On the dotted diagonal they agree with the jointly finetuned model."]));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,9 +13,10 @@ from paretomerge.exports import AdapterExport
 from paretomerge.exports import export_adapter as write_adapter_export
 from paretomerge.exports.adapter import TOLERANCE
 from paretomerge.exports.adapter_plan import require_adapters
-from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.choose import FrontKind
 from paretomerge.stages.exporting.card import card_of, draw_picture
 from paretomerge.stages.exporting.export import dtype_named, measured_point, merged_blocks
+from paretomerge.stages.exporting.points import exported_point
 from paretomerge.stages.exporting.weights import companion_of, write_task_weights
 from paretomerge.stages.fitting.fit import fit_run
 from paretomerge.stages.landscape import landscape_of
@@ -24,7 +26,7 @@ from paretomerge.stages.study import Study
 
 def export_adapter(
     study: Study,
-    point: str | int,
+    point: str | int | Mapping[str, float],
     out: str | os.PathLike[str],
     *,
     rank: int | None = None,
@@ -40,7 +42,7 @@ def export_adapter(
 
     Args:
         study: the run; its finetunes are adapters.
-        point: its number on the front, or `"chosen"`.
+        point: its number on the front, `"chosen"`, or a weighting of your own, coordinate → value.
         out: the folder to write.
         rank: the largest rank of every layer, whatever error that leaves.
         tolerance: without a rank, the largest relative error of a layer whose change has no exact form.
@@ -56,18 +58,19 @@ def export_adapter(
     """
     wanted = dtype_named(dtype) or torch.float32
     require_adapters(study.finetunes)
-    chosen = point_of(study, point, progress, of=of)
+    chosen = exported_point(study, point, progress, of=of)
     fitted = fit_run(study, progress)
     landscape = landscape_of(fitted)
     measured = measured_point(study, chosen, progress, landscape)
+    shown = chosen if chosen.values else measured
     with tempfile.TemporaryDirectory() as folder:
-        picture = draw_picture(study, chosen, Path(folder), progress)
+        picture = draw_picture(study, shown, Path(folder), progress)
         written = write_adapter_export(
             out,
             merged_blocks(fitted, chosen, wide=True),
             base=study.base,
             finetunes=study.finetunes,
-            card=card_of(study, fitted.damping, chosen, picture),
+            card=card_of(study, fitted.damping, shown, picture),
             point=measured,
             rank=rank,
             tolerance=tolerance,

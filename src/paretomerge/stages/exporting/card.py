@@ -11,7 +11,7 @@ from paretomerge.checkpoints import read_provenance
 from paretomerge.errors import DataError, MissingExtraError
 from paretomerge.exports import ModelCard, citations_of
 from paretomerge.recipes import method
-from paretomerge.stages.choose import FrontKind, front_of
+from paretomerge.stages.choose import FrontKind, front_of, stored_front
 from paretomerge.stages.ledger import run_ledger
 from paretomerge.stages.scoring.models import Progress
 from paretomerge.stages.study import Study
@@ -54,7 +54,9 @@ def draw_picture(study: Study, point: FrontPoint, folder: Path, progress: Progre
     """The front with the point on it, in a file of this folder; `None` where it cannot be drawn, which is said."""
     from paretomerge.reports import ReportData, draw_front
 
-    front = _front_with(study, point) or front_of(study, progress)
+    front = _front_with(study, point) or _any_front(study, point, progress)
+    if front is None:
+        return None
     data = ReportData(
         title=f"Pareto front of {', '.join(study.tasks)}",
         objectives=front.objectives,
@@ -107,9 +109,14 @@ def _front_with(study: Study, point: FrontPoint) -> Front | None:
             stored = journal.fact("front" if kind == "merged" else "joint_front")
         if stored is not None:
             front = front_of(study, of=kind)
-            if point.id < len(front) and front[point.id] == point:
+            if 0 <= point.id < len(front) and front[point.id] == point:
                 return front
     return None
+
+
+def _any_front(study: Study, point: FrontPoint, progress: Progress) -> Front | None:
+    """The run's front; for a point that is not on it only where there is one, because estimating takes evaluations."""
+    return front_of(study, progress) if point.id >= 0 else stored_front(study, "merged")
 
 
 def _citations(study: Study) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from paretomerge.checkpoints import widened
 from paretomerge.errors import InputError, nearest
 from paretomerge.exports import complete_side_files, export_checkpoint
-from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.choose import FrontKind
 from paretomerge.stages.exporting.card import card_of, draw_picture
+from paretomerge.stages.exporting.points import exported_point
 from paretomerge.stages.exporting.weights import companion_of, write_task_weights
 from paretomerge.stages.fitting.fit import Fitted, fit_run
 from paretomerge.stages.landscape import Landscape, landscape_of
@@ -52,7 +53,7 @@ def measured_point(
 
 def export_point(
     study: Study,
-    point: str | int,
+    point: str | int | Mapping[str, float],
     out: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -64,7 +65,7 @@ def export_point(
 
     Args:
         study: the run.
-        point: its number on the front, or `"chosen"`.
+        point: its number on the front, `"chosen"`, or a weighting of your own, coordinate → value.
         out: the folder to write.
         overwrite: replace an existing checkpoint there.
         progress: called with short messages.
@@ -82,16 +83,17 @@ def export_point(
         StorageError: the disk refused; nothing half-written is left.
     """
     wanted = dtype_named(dtype)
-    chosen = point_of(study, point, progress, of=of)
+    chosen = exported_point(study, point, progress, of=of)
     fitted = fit_run(study, progress)
     landscape = landscape_of(fitted)
     measured = measured_point(study, chosen, progress, landscape)
+    shown = chosen if chosen.values else measured
     files, said = complete_side_files(study.base, study.finetunes)
     for sentence in said:
         progress(sentence)
     with tempfile.TemporaryDirectory() as folder:
-        picture = draw_picture(study, chosen, Path(folder), progress)
-        card = card_of(study, fitted.damping, chosen, picture, said)
+        picture = draw_picture(study, shown, Path(folder), progress)
+        card = card_of(study, fitted.damping, shown, picture, said)
         written = export_checkpoint(
             out,
             merged_blocks(fitted, chosen, wide=wanted is not None),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import InputError
 from paretomerge.exports import mergekit_config
-from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.choose import FrontKind
 from paretomerge.stages.exporting.files import free_file
+from paretomerge.stages.exporting.points import exported_point
 from paretomerge.stages.fitting.fit import fit_run
 from paretomerge.stages.fitting.previews import with_strength
 from paretomerge.stages.scoring.models import Progress, silent
@@ -19,7 +21,7 @@ from paretomerge.stages.study import Study
 
 def export_mergekit(
     study: Study,
-    point: str | int,
+    point: str | int | Mapping[str, float],
     file: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -30,7 +32,7 @@ def export_mergekit(
 
     Args:
         study: the run.
-        point: its number on the front, or `"chosen"`.
+        point: its number on the front, `"chosen"`, or a weighting of your own, coordinate → value.
         file: the YAML file to write.
         overwrite: replace an existing file.
         progress: called with short messages.
@@ -46,7 +48,7 @@ def export_mergekit(
         raise InputError(
             "a point with coefficients per parameter group has no mergekit configuration here: export the checkpoint"
         )
-    chosen, fitted = point_of(study, point, progress, of=of), fit_run(study, progress)
+    chosen, fitted = exported_point(study, point, progress, of=of), fit_run(study, progress)
     text = mergekit_config(
         chosen.weights,
         with_strength(fitted.method.rule, fitted.damping),

@@ -21,6 +21,7 @@ from paretomerge.errors import CheckpointError, EvaluationError
 from paretomerge.evaluation import Evaluation, evaluate_one
 from paretomerge.exports.loading import class_name, read_config
 from paretomerge.stages.exporting.export import measured_point
+from paretomerge.stages.exporting.points import OFF_FRONT
 from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import FrontPoint, Ledger, Params, spec_of
@@ -76,7 +77,8 @@ def check_export(study: Study, folder: str | os.PathLike[str], progress: Progres
     folder = Path(folder).expanduser()
     manifest = _manifest(study, folder)
     stored = manifest["point"]
-    point = FrontPoint(stored["id"], stored["weights"], stored["values"], stored["stdev"], stored["origin"])
+    number = OFF_FRONT if stored["id"] is None else stored["id"]
+    point = FrontPoint(number, stored["weights"], stored["values"], stored["stdev"], stored["origin"])
     expected = measured_point(study, point, progress).values
     progress(f"loading {folder} again")
     started = time.perf_counter()

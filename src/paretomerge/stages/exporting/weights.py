@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from paretomerge.errors import InputError
 from paretomerge.exports import export_task_weights
-from paretomerge.stages.choose import FrontKind, point_of
+from paretomerge.stages.choose import FrontKind
 from paretomerge.stages.exporting.files import free_file
+from paretomerge.stages.exporting.points import exported_point
 from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import FrontPoint
@@ -16,7 +18,7 @@ from paretomerge.types import FrontPoint
 
 def export_weights(
     study: Study,
-    point: str | int,
+    point: str | int | Mapping[str, float],
     file: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -29,7 +31,7 @@ def export_weights(
 
     Args:
         study: the run.
-        point: its number on the front, or `"chosen"`.
+        point: its number on the front, `"chosen"`, or a weighting of your own, coordinate → value.
         file: the file to write, `.yaml`, `.yml` or `.json`.
         overwrite: replace an existing file.
         progress: called with short messages.
@@ -46,7 +48,7 @@ def export_weights(
             f"front.domain: {domain} are no task weights, with which one could finetune jointly: export the checkpoint"
         )
     target = free_file(file, overwrite)
-    return write_task_weights(study, point_of(study, point, progress, of=of), target)
+    return write_task_weights(study, exported_point(study, point, progress, of=of), target)
 
 
 def write_task_weights(study: Study, point: FrontPoint, file: Path) -> Path:

@@ -36,6 +36,7 @@ from paretomerge.stages.fitting.files import load_curvatures, save_curvatures
 from paretomerge.stages.fitting.given import FitGiven, given_curvatures
 from paretomerge.stages.fitting.previews import PreviewMethod, choose_strength, coordinates_loss, merge_each
 from paretomerge.stages.fitting.unfinished import UnfinishedFit
+from paretomerge.stages.logs import log
 from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import Ledger
@@ -101,7 +102,10 @@ def fit_run(study: Study, progress: Progress = silent) -> Fitted:
         curvatures = given or _stored(study, journal, key, preview)
         if curvatures is None:
             study.check().raise_if_bad()
+            log.info("fitting %s posteriors of %s", preview.fit.family, ", ".join(study.tasks))
             curvatures = _measure(study, journal, key, preview, progress)
+            cost = curvatures.ledger
+            log.info("fitted: %d gradient passes in %.1f s", cost.gradient_passes, cost.seconds)
         damping = _damping(study, journal, key, preview, curvatures, progress)
     return Fitted(study, preview, curvatures, damping)
 

@@ -16,6 +16,7 @@ from paretomerge.checkpoints.writing.writer import require_free_target
 from paretomerge.errors import DataError, InputError
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.choose import CHOSEN, point_of
+from paretomerge.stages.evaluators import tells_splits_apart
 from paretomerge.stages.joint.trained import ADAPTER, POSTERIOR, copy_trained, read_manifest
 from paretomerge.stages.joint.training import (
     Start,
@@ -210,7 +211,7 @@ def _weights(
 
 def _splits(study: Study) -> tuple[Split, ...]:
     """Where models are scored; an evaluator of the recipe's own knows no splits."""
-    if study.recipe.evaluator:
+    if not tells_splits_apart(study.recipe):
         return ("validation",)
     problem = study.require_problem("scoring")
     return tuple(split for split in ("validation", "test") if _has_examples(problem, split))

@@ -90,6 +90,11 @@ class MergedScorer:
         """How many models are scored at a time."""
         return self._evaluations.size
 
+    def expect(self, points: int) -> None:
+        """How many points will be asked for at most; racing asks for parts, so that nobody can know."""
+        if not self._fractions:
+            self._evaluations.expect(points)
+
     def start(self, point: np.ndarray, objectives: Sequence[Objective], number: int) -> None:
         """Ask for the scores at one point `[D]`, without waiting for them."""
         tasks = tuple(dict.fromkeys(objective.task for objective in objectives))
@@ -140,13 +145,14 @@ class MergedScorer:
         return np.stack(columns, axis=-1)
 
     def evaluations_of(self, scores: Scores) -> list[Evaluation] | None:
-        """With their per-example scores; `None` where these are not known, or are no examples but aggregates."""
+        """With their per-example scores; `None` where these are not known, or are lone numbers throughout."""
         found = [self._found.get(row.tobytes()) for row in scores.weights]
         known = [evaluation for evaluation in found if evaluation is not None]
         names = [objective.name for objective in scores.objectives]
         if not known or len(known) < len(found) or any(name not in e.examples for e in known for name in names):
             return None
-        return known if all(len(e.examples[name]) > 1 for e in known for name in names) else None
+        # Of lone numbers only is known what their standard errors say.
+        return known if any(len(e.examples[name]) > 1 for e in known for name in names) else None
 
     def _race(self, points: np.ndarray, objectives: Sequence[Objective]) -> Scores:
         """Against everything raced so far: what is stored in full costs nothing and can drop newcomers at once."""

@@ -23,6 +23,7 @@ from paretomerge.distributed import Outcome, Workers
 from paretomerge.errors import EvaluationError, InputError, MissingExtraError, ParetomergeError
 from paretomerge.evaluation import Metrics, Part
 from paretomerge.runs import Claims, EnergyMeter, Journal, recall_prefix, recall_tasks, remember_tasks
+from paretomerge.stages.logs import log
 from paretomerge.types import Ledger
 
 Progress = Callable[[str], None]
@@ -125,7 +126,7 @@ class Evaluations:
         self._waiting: deque[Request] = deque()
         self._elsewhere: deque[Request] = deque()
         self._running: dict[int, tuple[Request, Job, Mapping[str, Part]]] = {}
-        self._asked = self._begun = 0
+        self._asked = self._begun = self._expected = 0
         self._outcomes: deque[bool] = deque(maxlen=_SMALLEST_WINDOW)
         self._failed: list[str] = []
         self._succeeded = False
@@ -159,6 +160,10 @@ class Evaluations:
         """How many models are scored at a time: as many requests keep all workers busy."""
         return self._workers.size
 
+    def expect(self, count: int) -> None:
+        """How many requests will come at most, for those who wait; what is recalled counts as one of them."""
+        self._expected = count
+
     def submit(self, request: Request) -> bool:
         """Ask for a model's scores; whether there is something to measure for it."""
         if not self.pending:
@@ -168,6 +173,7 @@ class Evaluations:
         answer = self._answer(request)
         if answer is not None:
             self._ready.append(answer)
+            self._expected -= 1
             return False
         self._waiting.append(request)
         self._asked += 1
@@ -243,7 +249,8 @@ class Evaluations:
             job = Job(request.number, request.point, tuple(missing), examples)
             self._running[id(job)] = (request, job, parts)
             self._begun += 1
-            self._progress(f"evaluation {self._begun} of {self._asked}")
+            ceiling = f"at most {self._expected}" if self._expected > self._asked else str(self._asked)
+            self._progress(f"evaluation {self._begun} of {ceiling}")
             self._workers.start(job)
 
     def _look_elsewhere(self) -> None:
@@ -284,6 +291,7 @@ class Evaluations:
         self._outcomes.append(False)
         self._failed.append(request.key)
         self._stop_if_hopeless(error)
+        log.warning("evaluation at %s skipped: %s", request.point.tolist(), error)
         self._progress(f"evaluation skipped: {error}")
         self._ready.append(Scored(request, None, error))
 

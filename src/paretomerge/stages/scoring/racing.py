@@ -24,6 +24,7 @@ from paretomerge.evaluation import (
     Part,
     as_evaluation,
     count_examples,
+    require_means,
     takes_examples,
 )
 from paretomerge.fronts.racing import drop_dominated
@@ -64,8 +65,9 @@ def examples_of(evaluator: Evaluator, tasks: Sequence[str]) -> dict[str, int]:
     """How many examples of each task there are to race over.
 
     Raises:
-        DataError: an evaluator that scores all examples or none.
+        DataError: an evaluator that scores all examples or none, or measures what is no mean over examples.
     """
+    require_means(evaluator)
     counts = {task: count_examples(evaluator, task) if takes_examples(evaluator) else None for task in tasks}
     for task, count in counts.items():
         if count is None:
