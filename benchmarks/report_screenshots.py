@@ -4,8 +4,8 @@
     python benchmarks/report_screenshots.py --out DIR --pages-only  # only writes the pages and pictures anew
 
 The tasks are scikit-learn's digits in up to six ways to look at them, one shared head, as in the demo: a weak base is
-finetuned once per way, twelve to thirty merges are measured, three weightings are verified by joint finetuning. Pictures go to
-`docs/assets/report-{2,3,6}-tasks.png`, and `report-3-tasks-dark.png`; they need chromium.
+finetuned once per way, twelve to thirty merges are measured, three weightings are verified by joint finetuning.
+Pictures go to `docs/assets/report-{2,3,6}-tasks.png` and `report-3-tasks-dark.png`; they need chromium.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from paretomerge.checkpoints import write_params
@@ -102,7 +104,9 @@ def train_all(folder: Path, tasks: tuple[str, ...]) -> None:
     problem = digits(dict.fromkeys(tasks, ""))
     for task in tasks:
         if not (folder / task).exists():
-            found = finetune(problem, load(folder / "base"), {other: float(other == task) for other in tasks}, FINETUNING, 1)
+            found = finetune(
+                problem, load(folder / "base"), {other: float(other == task) for other in tasks}, FINETUNING, 1
+            )
             write_params(folder / task, found.params, manifest={"kind": "finetuned"})
             print(f"{folder.name} tasks: {task} trained", file=sys.stderr)
 
@@ -133,6 +137,18 @@ def photograph(page: Path, target: Path, height: int, dark: bool = False) -> Non
         *(["--blink-settings=preferredColorScheme=0"] if dark else []), page.resolve().as_uri(),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=120)
+    shrink(target)
+
+
+def shrink(target: Path) -> None:
+    """A third of the bytes: the 256 commonest colours, exactly, and of all others the nearest of these."""
+    pixels = np.asarray(Image.open(target).convert("RGB"))
+    colours, places, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
+    palette = colours[np.argsort(-counts, kind="stable")[:256]]
+    nearest = [((palette.astype(int) - colour) ** 2).sum(axis=1).argmin() for colour in colours]
+    picture = Image.fromarray(np.array(nearest, dtype=np.uint8)[places].reshape(pixels.shape[:2]), "P")
+    picture.putpalette(palette.ravel().tolist())
+    picture.save(target, optimize=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from publishing import machine, write_section
 
-import paretomerge
-from paretomerge.stages import estimate_run_front, export_point, open_study
+from paretomerge.stages import estimate_run_front, export_point, open_study, run_ledger
 
 HERE = Path(__file__).resolve().parent.parent
 CHOICES = 4
@@ -103,7 +103,14 @@ def reported(folder: Path, tasks: Path, out: Path, limit: int) -> tuple[dict[str
     ]
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     # lm-eval looks for data files in the folder where it runs.
-    subprocess.run(command, check=True, cwd=tasks, env={**os.environ, **offline}, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        check=True,
+        cwd=tasks,
+        env={**os.environ, **offline},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     seconds = time.perf_counter() - started
     newest = max((out / "lm_eval").rglob("results_*.json"), key=lambda file: file.stat().st_mtime)
     results = json.loads(newest.read_text(encoding="utf-8"))["results"]
@@ -121,9 +128,8 @@ def measure(data: Path, out: Path, limit: int) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     tasks = write_tasks(data, out / "tasks")
     study = open_study(write_recipe(data, tasks, out, limit), out / "run")
-    started = time.perf_counter()
     found = estimate_run_front(study, print)
-    seconds = time.perf_counter() - started
+    cost = run_ledger(study).stages["front"]
     rows = []
     for row in (0, len(found.scores) // 2):
         weights = dict(zip(study.tasks, found.scores.weights[row].tolist(), strict=True))
@@ -140,8 +146,8 @@ def measure(data: Path, out: Path, limit: int) -> dict[str, Any]:
                 "lm_eval_seconds": took,
             }
         )
-    each = seconds / max(1, len(found.scores))
-    return {"limit": limit, "rows": rows, "seconds_per_evaluation": each, **machine()}
+    each = cost.seconds / cost.evaluations
+    return {"limit": limit, "rows": rows, "seconds_per_evaluation": each, "lm_eval": version("lm_eval"), **machine()}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -166,7 +172,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result = measure(arguments.data.resolve(), arguments.out.resolve(), arguments.limit)
     (HERE / "results" / "harness.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(table(result), f"\nparetomerge {paretomerge.__version__}")
+    print(table(result))
     if "<!-- harness: generated -->" in (HERE / "README.md").read_text(encoding="utf-8"):
         write_section(HERE / "README.md", "harness", table(result))
 

@@ -72,6 +72,20 @@ def exported(module: str) -> list[str]:
     ]
 
 
+def path_of(module: str, name: str) -> str:
+    """Where mkdocstrings finds an exported name: where it is defined, if a file of the folder has the same name.
+
+    >>> path_of("merging", "Ties"), path_of("merging", "merge")
+    ('paretomerge.merging.Ties', 'paretomerge.merging.merge.merge')
+    """
+    clashes = (_file_of(module).parent / f"{name}.py").exists() and _file_of(module).name == "__init__.py"
+    if clashes:
+        for node in ast.walk(ast.parse(_file_of(module).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) == name for a in node.names):
+                return f"{node.module}.{name}"
+    return f"paretomerge.{module}.{name}"
+
+
 def modules_of(room: str) -> list[str]:
     """The room, its folders that export something, and what is public besides."""
     place = SOURCE / room
@@ -97,7 +111,7 @@ def _page(room: str) -> str:
         seen.update(names)
         if names:
             parts += [f"{'#' if module == room else '##'} paretomerge.{module}", "", _docstring_of(module), ""]
-            parts += [f"::: paretomerge.{module}.{name}\n" for name in names]
+            parts += [f"::: {path_of(module, name)}\n" for name in names]
     return "\n".join(parts)
 
 

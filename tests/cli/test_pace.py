@@ -82,7 +82,15 @@ def test_words_say_when_it_may_be_less() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "5 s"), (5.0, "5 s"), (58.0, "60 s"), (59.0, "1.0 min"), (596.0, "9.9 min"), (5990.0, "100 min"), (7200.0, "2.0 h")],
+    [
+        (0.0, "5 s"),
+        (5.0, "5 s"),
+        (58.0, "60 s"),
+        (59.0, "1.0 min"),
+        (596.0, "9.9 min"),
+        (5990.0, "100 min"),
+        (7200.0, "2.0 h"),
+    ],
 )
 def test_durations_are_no_more_precise_than_an_estimate(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -24,6 +24,7 @@ def _nobody_chose(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv(VARIABLE, raising=False)
     choose_mode(None)
     yield
+    monkeypatch.delenv(VARIABLE, raising=False)
     choose_mode(None)
 
 
@@ -122,7 +123,7 @@ def test_the_live_line_says_what_remains_and_counts_down(
         for number in range(1, 4):
             show(f"evaluation {number} of 9")
             clock.now += 10
-    assert "about 60 s left" in capsys.readouterr().err  # drawn last when ten of 70 seconds had passed
+    assert "about 1.0 min left" in capsys.readouterr().err  # drawn last when ten of 70 seconds had passed
 
 
 def test_who_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ pytest.importorskip("matplotlib")
 @pytest.fixture(scope="module")
 def run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_folder(tiny, tmp_path_factory.mktemp("figures") / "study")
-    assert invoke("front", folder / "recipe.yaml", "--json").code == 0
+    answer = invoke("front", folder / "recipe.yaml", "--json")
+    assert answer.code == 0, answer.err
     return folder / "recipe-run"
 
 

@@ -32,7 +32,12 @@ def test_verbose_says_which_stages_begin_and_end(own: Path) -> None:
     told = invoke("front", own / "recipe.yaml", "--out", own / "b-run", "--evaluations", "3", "--verbose")
     assert (silent.code, told.code) == (0, 0)
     assert "fitting subspace posteriors of sums, signs, swaps" not in silent.err
-    for line in ("fitting subspace posteriors of sums, signs, swaps", "fitted: ", "front by informed, at most 3", "front of "):
+    for line in (
+        "fitting subspace posteriors of sums, signs, swaps",
+        "fitted: ",
+        "front by informed, at most 3",
+        "front of ",
+    ):
         assert line in told.err
     assert told.err.count("warning: ") == silent.err.count("warning: ")
     assert not [handler for handler in logging.getLogger("paretomerge").handlers if handler.level]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretomerge.curvature.examples import take_examples
+from paretomerge.curvature.examples import Counted, take_examples
 from paretomerge.errors import DataError
 
 
@@ -36,3 +36,14 @@ def test_nothing_is_read_beyond_the_limit():
 def test_a_limit_that_is_not_positive_is_refused(limit):
     with pytest.raises(DataError, match="the limit is"):
         list(take_examples([(torch.zeros(2, 1), torch.zeros(2))], limit))
+
+
+@pytest.mark.parametrize(("limit", "total"), [(None, 3), (2, 1), (3, 2), (4, 2), (99, 3)])
+def test_batches_say_which_of_them_is_read(limit, total):
+    batches = [(torch.zeros(2, 1), torch.zeros(2)) for _ in range(3)]
+    said: list[str] = []
+    counted = Counted(batches, limit, said.append, "gradient of movie")
+    for _ in range(2):
+        said.clear()
+        assert sum(len(targets) for _, targets in take_examples(counted, limit)) == min(limit or 6, 6)
+        assert said == [f"gradient of movie: batch {number} of {total}" for number in range(1, total + 1)]

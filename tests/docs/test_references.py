@@ -42,6 +42,9 @@ def test_every_verb_and_option_is_on_the_page() -> None:
         for param in command.params:
             spelled = param.metavar or param.name.upper() if param.param_type_name == "argument" else param.opts[0]
             assert str(spelled).replace("|", "\\|") in section, (name, param.name)
+    for line in page.splitlines():
+        if line.startswith(("| `-", "| `[", "| `R")):
+            assert line.replace("\\|", "").count("|") == 4, line
 
 
 def test_every_key_of_a_recipe_is_on_the_page() -> None:
@@ -90,7 +93,13 @@ def test_every_exported_name_is_on_the_rooms_page(room: str) -> None:
     names = getattr(module, "__all__", api_reference.exported(room))
     assert names
     for name in names:
-        assert page.count(f"::: paretomerge.{room}.{name}") == 1
+        assert page.count(f"::: {api_reference.path_of(room, name)}") == 1
+
+
+def test_a_function_that_is_called_like_its_file_is_found() -> None:
+    """`merging.merge` is a file and a function; the page is about the function."""
+    assert api_reference.path_of("merging", "merge") == "paretomerge.merging.merge.merge"
+    assert api_reference.path_of("fronts", "hypervolume") == "paretomerge.fronts.hypervolume.hypervolume"
 
 
 def test_names_used_in_the_documentation_are_in_the_reference() -> None:

@@ -40,6 +40,31 @@ def test_one_aggregate_score_has_no_standard_error(returned: Any) -> None:
     assert result.stderr.tolist() == [0.0]
 
 
+@pytest.mark.parametrize("metric", ["", "acc"])
+def test_a_lone_number_may_come_with_its_standard_error(metric: str) -> None:
+    objective = Objective("acc[a]", "maximise", task="a", metric=metric)
+    result = evaluate_one(None, lambda model, task: {"acc": 0.25, "acc_stderr": [0.02]}, [objective])
+    assert (result.values.tolist(), result.stderr.tolist()) == ([0.25], [0.02])
+
+
+def test_per_example_scores_tell_their_error_themselves() -> None:
+    objective = Objective("acc[a]", "maximise", task="a", metric="acc")
+    result = evaluate_one(None, lambda model, task: {"acc": [0.0, 1.0], "acc_stderr": 7.0}, [objective])
+    assert result.stderr.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("error", [-0.1, [0.1, 0.2]])
+def test_a_standard_error_that_is_none_is_refused(error: Any) -> None:
+    objective = Objective("acc[a]", "maximise", task="a", metric="acc")
+    with pytest.raises(EvaluationError, match=r"acc_stderr of task 'a' is .*one number of at least 0 beside"):
+        evaluate_one(None, lambda model, task: {"acc": 0.25, "acc_stderr": error}, [objective])
+
+
+def test_what_ends_like_an_error_but_is_of_nothing_is_a_metric_of_its_own() -> None:
+    result = evaluate_one(None, lambda model, task: {"acc_stderr": 0.5}, [PLAIN])
+    assert result.values.tolist() == [0.5]
+
+
 def test_the_standard_error_of_equal_scores_is_zero() -> None:
     assert standard_error(np.full(7, 3.0)) == 0.0
 

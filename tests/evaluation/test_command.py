@@ -200,7 +200,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 5})())
-    with pytest.raises(StorageError, match="0.0 GB are free and the model takes .*TMPDIR"):
+    with pytest.raises(StorageError, match=r"0.0 GB are free and the model takes .*TMPDIR"):
         _says("1")(_params(1.0), "a")
     assert list(tmp_path.iterdir()) == []
 

@@ -203,3 +203,35 @@ def test_what_cannot_be_paired_says_why() -> None:
         bootstrap_deviations([good], 0, rng)
     with pytest.raises(DataError, match=r"different objectives \(x; y\)"):
         paired_difference(good, _evaluation(y=[1.0, 2.0]))
+
+
+def _lone(value: float, stderr: float, losses: object) -> Evaluation:
+    """An accuracy without examples, and losses of examples."""
+    paired_one = _evaluation(loss=losses)
+    return Evaluation(
+        np.array([value, paired_one.values[0]]),
+        np.array([stderr, paired_one.stderr[0]]),
+        {"acc": np.array([value]), "loss": paired_one.examples["loss"]},
+    )
+
+
+def test_lone_numbers_get_noise_of_their_own_error_independent_between_models() -> None:
+    losses = np.random.default_rng(0).normal(size=30)
+    evaluations = [_lone(0.5, 0.02, losses), _lone(0.6, 0.04, losses)]
+    moved = bootstrap_deviations(evaluations, 20_000, np.random.default_rng(1))
+    np.testing.assert_allclose(moved[:, :, 0].std(axis=0), [0.02, 0.04], rtol=0.03)
+    assert abs(np.corrcoef(moved[:, :, 0].T)[0, 1]) < 0.03
+    np.testing.assert_allclose(moved[:, 0, 1], moved[:, 1, 1])  # the same examples
+
+
+def test_a_difference_of_lone_numbers_has_the_error_of_independent_ones() -> None:
+    mean, stderr = paired_difference(_lone(0.6, 0.03, [1.0, 2.0]), _lone(0.5, 0.04, [1.0, 2.0]))
+    np.testing.assert_allclose(mean, [0.1, 0.0])
+    np.testing.assert_allclose(stderr, [0.05, 0.0], rtol=1e-12)
+
+
+def test_lone_numbers_share_nothing() -> None:
+    shared = shared_covariance([_lone(0.6, 0.03, [1.0, 2.0]), _lone(0.5, 0.04, [1.0, 2.5])])
+    assert shared is not None
+    assert not shared[0].any()
+    assert shared[1].any()

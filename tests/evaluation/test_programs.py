@@ -72,6 +72,16 @@ def test_what_a_program_leaves_running_is_ended_and_not_waited_for() -> None:
     assert _wait_for_end(left)
 
 
+def test_what_does_not_want_to_end_is_forced(tmp_path: Path) -> None:
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); open('deaf', 'w').close(); time.sleep(60)"
+    code = (
+        f"import os, subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', {stubborn!r}])\n"
+        "while not os.path.exists('deaf'): time.sleep(0.05)\n"
+        "print(p.pid)"
+    )
+    assert _wait_for_end(int(run_program(_python(code), {}, 30, tmp_path)))
+
+
 def test_a_program_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ProgramError, match=r"no-such-program cannot be started.*No such file") as caught:
         run_program(["no-such-program"], {}, 20)

@@ -113,7 +113,5 @@ def test_what_is_no_mean_is_refused_with_advice() -> None:
         not_means = ("perplexity",)
 
     require_means(_Counting())
-    with pytest.raises(
-        DataError, match=r"'perplexity' is no mean over examples.*leave 'perplexity' out"
-    ):
+    with pytest.raises(DataError, match=r"'perplexity' is no mean over examples.*leave 'perplexity' out"):
         require_means(Ratio())

@@ -40,6 +40,29 @@ def test_corners_are_the_finetunes():
         assert torch.equal(BASE[name] + basis.combine(basis.corner("t")[None], name)[0], TUNES["t"][name])
 
 
+@pytest.mark.parametrize("tile", [1, 2, 2**15])
+def test_inner_products_and_gram_do_not_depend_on_how_tensors_are_cut(generator, monkeypatch, tile):
+    monkeypatch.setattr("paretomerge.posteriors.basis._TILE", tile)
+    shapes = {"w": (3, 2), "b": (4,), "c": (2,)}
+    directions = [
+        {"w": torch.randn(3, 2, generator=generator), "b": torch.randn(4, generator=generator)},
+        {"w": torch.randn(3, 2, generator=generator)},
+    ]
+    there = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    here = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    basis = Basis.of(directions, Layout.of(there))
+    flat = torch.stack(
+        [torch.cat([d.get(name, torch.zeros(shape)).flatten() for name, shape in shapes.items()]) for d in directions]
+    ).double()
+    offset = torch.cat([(there[name].double() - here[name].double()).flatten() for name in shapes])
+    products, squared = basis.inner_products({name: (there[name], here[name]) for name in shapes})
+    torch.testing.assert_close(products, flat @ offset, rtol=1e-12, atol=1e-12)
+    assert squared == pytest.approx(float(offset @ offset), rel=1e-12)
+    torch.testing.assert_close(basis.gram(), flat @ flat.T, rtol=1e-12, atol=1e-12)
+    basis.gram().zero_()
+    assert float(basis.gram().trace()) > 0  # what is kept is nobody else's
+
+
 def test_gram_and_projected_gradients_are_those_of_the_dense_matrix(generator):
     basis = task_vector_basis(BASE, TUNES, "layer") + task_vector_basis(BASE, TUNES, "model")
     floats = {name: tensor for name, tensor in BASE.items() if tensor.is_floating_point()}

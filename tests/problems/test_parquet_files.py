@@ -54,6 +54,16 @@ def test_only_columns_that_are_asked_for_are_read(tmp_path: Path, monkeypatch: p
     assert read == ["text", "n"]
 
 
+def test_the_head_of_a_column_is_read_without_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write_parquet(tmp_path / f"{n}.parquet", {"n": [n, n + 10]}, row_group_size=1) for n in range(3)]
+    table = read_parquet(paths, "mine")
+    monkeypatch.setattr(ParquetFiles, "column", None)
+    assert table.head("n", 3) == [0, 10, 1]
+    assert table.head("n", 100) == [0, 10, 1, 11, 2, 12]
+    monkeypatch.undo()
+    assert table.take([5, 0, 1]).head("n", 2) == [12, 0]
+
+
 def test_files_of_one_table_follow_each_other(tmp_path: Path) -> None:
     paths = [write_parquet(tmp_path / f"{n}.parquet", {"n": [n, n + 10]}) for n in range(3)]
     table = read_parquet(paths, "mine")

@@ -49,6 +49,8 @@ def test_several_files_of_a_saved_set_are_one_table(tmp_path: Path) -> None:
     data_set(_rows(10)).save_to_disk(tmp_path / "a", num_shards=3)
     table = read_table(tmp_path / "a")
     assert table.column("n", "n") == list(range(10))
+    assert table.head("n", 4) == [0, 1, 2, 3]
+    assert table.head("n", 99) == list(range(10))
     assert table.take([9, 0]).texts("text", "text") == ["text 9", "text 0"]
 
 

@@ -60,6 +60,7 @@ def test_columns_are_those_of_any_row_and_lacking_values_are_none() -> None:
     table = table_of([{"a": 1}, {"b": 2, "a": 3}, {"c": 4}], "mine")
     assert table.names == ("a", "b", "c")
     assert table.values("a", [2, 1]) == [None, 3]
+    assert table.head("a", 2) == [1, 3]
     assert table.class_names("a") is None
 
 

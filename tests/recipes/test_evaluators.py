@@ -23,7 +23,7 @@ from paretomerge.recipes import (
 
 MINIMAL = {"base": "b", "tasks": {"a": {"checkpoint": "c"}, "b": {"checkpoint": "d"}}, "problem": "p.py:f"}
 OBJECTIVES = [{"name": "acc[a]", "task": "a", "metric": "acc"}]
-EVERY = [
+EVERY: list[dict[str, Any]] = [
     {"function": "e.py:score"},
     {"metrics": ["loss", "exact_match"], "generation": {"max_new_tokens": 4, "stop": "\n"}},
     {"lm_eval": {"a": "one", "b": {"task": "two", "few_shot": 3, "metric": "acc"}}, "include": "tasks", "limit": 9},
@@ -101,14 +101,14 @@ def test_paths_are_seen_from_the_recipes_folder(tmp_path: Path) -> None:
     [
         (
             {"metric": ["f1"]},
-            r"evaluator: give one of function, metrics, lm_eval, command \(did you mean 'metrics'\?\)",
+            r"evaluator: give one of function, metrics, lm_eval, command \(.*'metrics'\?\)",
         ),
         ([EVERY[0], {"timeout": 3}], "evaluator.1: give one of"),
         ({"metrics": ["f1"], "command": "x"}, "evaluator: metrics and command are different evaluators: write a list"),
         ([3], "evaluator: expected a mapping with one of .*, got int"),
         (
             {"command": "x", "timout": 3},
-            r"'evaluator.0.timout' \(did you mean 'timeout'\?\); the keys here are command",
+            r"'evaluator.0.timout' \(did you mean 'timeout'\?\); the keys here are com",
         ),
         ({"lm_eval": {"a": {"tsk": "x"}}}, r"'evaluator.0.lm_eval.a.tsk' \(did you mean 'task'\?\); .* task, test"),
         ({"lm_eval": {"a": {"metric": "x"}}}, "evaluator.0.lm_eval.a.task: Field required"),
@@ -139,5 +139,5 @@ def test_what_evaluators_need_elsewhere_is_said() -> None:
 
 def test_a_task_may_be_called_like_a_kind_of_evaluator() -> None:
     tasks = {"<command>": {"checkpoint": "c", "chekpoint": "d"}}
-    with pytest.raises(RecipeError, match="'tasks.<command>.chekpoint'"):
+    with pytest.raises(RecipeError, match=r"'tasks\.<command>\.chekpoint'"):
         parse_recipe({**MINIMAL, "tasks": tasks})

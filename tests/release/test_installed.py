@@ -1,4 +1,4 @@
-"""Wheel and source distribution work where there are no sources: an environment of their own, with borrowed packages."""
+"""Wheel and source distribution work without the sources: an environment of their own, with borrowed packages."""
 
 from __future__ import annotations
 

@@ -40,15 +40,15 @@ def _merge_two(program: Path, folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     generator = torch.Generator().manual_seed(0)
-    models = {name: {"weight": torch.randn(3, 2, generator=generator)} for name in ("base", "a", "b")}
-    for name, tensors in models.items():
-        save_file(tensors, folder / f"{name}.safetensors")
-    options = [f"--task={name}={folder / name}.safetensors" for name in "ab"]
-    _said(
-        program, "merge", folder / "out", "--base", folder / "base.safetensors", *options, "--weights", "a=0.25,b=0.75"
-    )
+    base = torch.randn(3, 2, generator=generator)
+    models = {"base": base, **{name: base + 0.1 * torch.randn(3, 2, generator=generator) for name in "ab"}}
+    for name, weight in models.items():
+        save_file({"weight": weight}, folder / f"{name}.safetensors")
+    tasks = [f"--task={name}={folder / name}.safetensors" for name in "ab"]
+    options = ["--base", folder / "base.safetensors", *tasks, "--weights", "a=0.25,b=0.75"]
+    _said(program, "merge", folder / "out", *options)
     [written] = (folder / "out").glob("*.safetensors")
-    expected = models["a"]["weight"] * 0.25 + models["b"]["weight"] * 0.75
+    expected = models["a"] * 0.25 + models["b"] * 0.75
     torch.testing.assert_close(load_file(written)["weight"], expected)
 
 

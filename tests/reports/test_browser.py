@@ -37,7 +37,7 @@ def test_a_page_without_scores_runs_and_hides_the_table_of_points(make_data, tmp
 
 PROBE = """
 const root = document.documentElement.dataset, all = (s) => [...document.querySelectorAll(s)];
-const out = { charts: all(".chart svg.plot").length, points: all(".chart .point").length };
+const out = { charts: all(".chart svg.plot[role]").length, points: all(".chart .point").length };
 const column = (i) => all("#points tbody tr").map((row) => row.cells[i].dataset.key).map(Number);
 const heads = all("#points thead button");
 heads[heads.length - 1].click(); out.up = column(heads.length - 1);
@@ -49,14 +49,14 @@ out.left = all(".chart .point").length; out.hidden = all("#points tbody tr[hidde
 const first = all('.chart .point[tabindex="0"]')[0]; first.focus();
 const key = (name) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
 out.first = document.getElementById("tooltip").textContent; key("ArrowRight");
-out.second = document.getElementById("tooltip").textContent; out.lit = all(".lit").length;
+out.second = document.getElementById("tooltip").textContent; out.lit = all(".point.lit, tr.lit").length;
 out.label = document.activeElement.getAttribute("aria-label");
 key("Escape"); out.closed = document.getElementById("tooltip").hidden;
 for (const select of all("select[data-field]")) for (const option of select.options) {
   const again = document.querySelector(`select[data-field="${select.dataset.field}"]`);
   again.value = option.value; again.dispatchEvent(new Event("change"));
 }
-out.after = all(".chart svg.plot").length;
+out.after = all(".chart svg.plot[role]").length;
 const Whole = Blob;
 window.Blob = class extends Whole { constructor(parts, kind) { super(parts, kind); out.csv = parts.join(""); } };
 URL.createObjectURL = () => "#";
@@ -65,23 +65,24 @@ const holder = document.createElement("output"); holder.textContent = JSON.strin
 """
 
 
-@pytest.mark.parametrize(("tasks", "charts"), [(2, 1), (3, 2), (5, 2)])
-def test_controls_sort_filter_walk_and_redraw(make_data, tmp_path, tasks, charts):
+@pytest.mark.parametrize(("tasks", "charts", "marked"), [(2, 3, 3), (3, 5, 5), (5, 3, 2)])
+def test_controls_sort_filter_walk_and_redraw(make_data, tmp_path, tasks, charts, marked):
+    """`marked` of the charts have a mark per point: the cells of a scatter matrix have one path for all."""
     data = make_data(tasks, accuracy=tasks == 3)
     document = opened(page_html(data), tmp_path, PROBE)
     assert "data-error" not in root_of(document)
     out = json.loads(unescape(re.search(r"<output>(.*?)</output>", document, re.S).group(1)))
     predicted = data.scores.origin.count("predicted")
     assert out["charts"] == out["after"] == charts
-    assert out["points"] == charts * len(data.scores)
+    assert out["points"] == marked * len(data.scores)
     assert out["up"] == sorted(data.scores.values[:, -1].tolist())
     assert out["down"] == out["up"][::-1]
     assert out["sorted"] == ["descending"]
-    assert out["left"] == charts * (len(data.scores) - predicted)
+    assert out["left"] == marked * (len(data.scores) - predicted)
     assert out["hidden"] == predicted
     assert "weight movie" in out["first"]
     assert out["second"] != out["first"]
-    assert out["lit"] == charts + 1
+    assert out["lit"] == marked + 1
     assert re.search(r"movie loss 0\.\d+ ± 0\.\d+ nats", out["label"])
     assert out["closed"] is True
     header, *rows = csv.reader(io.StringIO(out["csv"].lstrip("\ufeff")))

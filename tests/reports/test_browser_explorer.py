@@ -1,4 +1,4 @@
-"""The explorer in a real browser: sliders, wishes, rules and commands say what Python says. Skipped without chromium."""
+"""The explorer in a real browser: sliders, wishes, rules and commands say what Python says. Needs chromium."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from paretomerge.reports.page import page_html
 pytestmark = needs_browser
 
 TOOLS = """
-const out = {}, all = (s) => [...document.querySelectorAll(s)], text = (s) => document.querySelector(s)?.textContent ?? null;
+const out = {}, all = (s) => [...document.querySelectorAll(s)];
+const text = (s) => document.querySelector(s)?.textContent ?? null;
 const pick = (rule) => document.querySelector(`#explorer input[value="${rule}"]`).click();
 const wishNumbers = () => all(".wishes input[type=number]"), weightNumbers = () => all(".weights input[type=number]");
 const put = (node, value) => { node.value = value; node.dispatchEvent(new Event("input")); };
@@ -100,7 +101,8 @@ def test_rules_answer_as_python_does_and_give_the_commands_for_it(make_data, tmp
     expected = ["paretomerge", "export", "runs/a b", "merged", "--point"]
     assert shlex.split(out["chosen"]["exported"]) == [*expected, "chosen"]
     assert shlex.split(out["knee"]["exported"]) == [*expected, str(knee)]
-    assert shlex.split(out["joint"]["exported"])[5:] == [str(chosen(Knee(), data.joint_front, None).point.id), "--joint"]
+    joint = chosen(Knee(), data.joint_front, None).point.id
+    assert shlex.split(out["joint"]["exported"])[5:] == [str(joint), "--joint"]
     # No grid of predictions belongs to the joint front: its nearest point answers.
     weights = parse_numbers(commands["near"][4], "")
     assert weights["movie"] == 0.5
@@ -137,7 +139,8 @@ def test_an_impossible_wish_is_refused_and_can_be_relaxed(make_data, tmp_path):
 SLIDERS = """
 out.before = seen();
 weigh(0, 0.47); out.moved = seen();
-const locks = all(".weights .lock"); locks[0].click(); out.pressed = locks.map((lock) => lock.getAttribute("aria-pressed"));
+const locks = all(".weights .lock"); locks[0].click();
+out.pressed = locks.map((lock) => lock.getAttribute("aria-pressed"));
 weigh(1, 0.4); out.locked = seen(); weigh(1, 0.9); out.most = seen();
 locks[2].click(); weigh(1, 0.1); out.stuck = seen(); locks[0].click(); locks[2].click();
 const slider = all(".weights input[type=range]")[2]; put(slider, "200"); out.corner = seen();
@@ -191,13 +194,15 @@ const Whole = Blob; URL.createObjectURL = () => "#";
 window.Blob = class extends Whole { constructor(parts, kind) { super(parts, kind); out.csv = parts.join(""); } };
 document.getElementById("download").click();
 press("Clear"); out.all = text("#table-tools .hint"); out.cleared = text(".left");
-press("As shown"); out.same = wishNumbers().map((input) => Number(input.value)); out.kept = all(".answer .verdict").map((cell) => cell.textContent);
+press("As shown"); out.same = wishNumbers().map((input) => Number(input.value));
+out.kept = all(".answer .verdict").map((cell) => cell.textContent);
 """
 
 
 def test_wishes_count_and_grey_out_and_filter_what_fails_them(make_data, tmp_path):
     data = make_data(3, full=True)
     limits = np.quantile(data.front.values, [0.5, 0.8, 0.9], axis=0).diagonal().tolist()
+    limits[0] = round(float(data.front.values[data.choice.id, 0]) + 0.001, 4)  # kept, but not by the whole interval
     out = asked(page_html(data), tmp_path, TOOLS + WISHES.replace("LIMITS", json.dumps(limits)))
     kept = (data.front.values <= limits).all(axis=1).sum()
     assert out["sentences"][0] == f"{kept} of {len(data.front)} points of the front keep all wishes."
@@ -208,6 +213,10 @@ def test_wishes_count_and_grey_out_and_filter_what_fails_them(make_data, tmp_pat
     assert out["sentences"][2].endswith(f"excludes most: {excluded.max()} points.")
     chosen = data.front.values[data.choice.id]
     assert [word.startswith("✓") for word in out["verdicts"]] == (chosen <= limits).tolist()
+    lower, upper = data.uncertainty.lower[data.choice.id], data.uncertainty.upper[data.choice.id]
+    unsure = (lower <= limits) & (upper > limits)
+    assert [word.endswith("not surely") for word in out["verdicts"]] == unsure.tolist()
+    assert set(unsure.tolist()) == {True, False}
     all_kept = int((data.scores.values <= limits).all(axis=1).sum())
     assert out["wished"]["out"] == len(data.scores) - all_kept
     assert out["rows"] == all_kept
@@ -223,7 +232,7 @@ def test_wishes_count_and_grey_out_and_filter_what_fails_them(make_data, tmp_pat
 
 def test_names_that_no_command_can_hold_disable_copying_with_the_reason_and_others_are_quoted(make_data, tmp_path):
     data = make_data(3, hostile=True, full=True)
-    probe = 'weigh(0, 0.3); out.own = seen(); out.disabled = all(".answer .copy button").map((button) => button.disabled);'
+    probe = 'weigh(0, 0.3); out.own = seen(); out.disabled = all(".answer .copy button").map((one) => one.disabled);'
     out = asked(page_html(data), tmp_path, TOOLS + probe)
     assert out["own"]["exported"] is None
     assert "comma or control characters" in out["own"]["words"]
@@ -235,8 +244,8 @@ def test_names_that_no_command_can_hold_disable_copying_with_the_reason_and_othe
     front = dataclasses.replace(data.front, tasks=names)
     landscape = dataclasses.replace(data.landscape, tasks=names)
     plain = dataclasses.replace(
-        data, scores=scores, front=front, landscape=landscape, choice=front[0], joint_front=None, joint_uncertainty=None,
-        verification=None,
+        data, scores=scores, front=front, landscape=landscape, choice=front[0],
+        joint_front=None, joint_uncertainty=None, verification=None,
     )  # fmt: skip
     out = asked(page_html(plain), tmp_path, TOOLS + probe)
     words = shlex.split(out["own"]["exported"])
@@ -267,7 +276,8 @@ MAP = """
 const fronts = document.querySelector("#explorer select");
 fronts.value = "1"; fronts.dispatchEvent(new Event("change")); out.joint = seen();
 const map = document.querySelector(".map svg.plot"), box = map.getBoundingClientRect();
-const at = { clientX: box.left + 0.45 * box.width, clientY: box.top + 0.6 * box.height, bubbles: true, button: 0, pointerId: 1 };
+const [clientX, clientY] = [box.left + 0.45 * box.width, box.top + 0.6 * box.height];
+const at = { clientX, clientY, bubbles: true, button: 0, pointerId: 1 };
 map.setPointerCapture = () => {};
 for (const kind of ["pointerdown", "pointerup", "click"]) map.dispatchEvent(new PointerEvent(kind, at));
 out.moved = seen(); out.front = fronts.value; out.probes = all(".map .probe").length;
@@ -285,11 +295,14 @@ def test_a_click_on_the_map_sets_the_sliders_also_from_the_joint_front(make_data
 PAGE = """
 out.links = all("#navigation a").map((link) => link.getAttribute("href"));
 out.missing = out.links.filter((link) => !document.querySelector(link));
-const select = document.querySelector(".theme select"), paper = () => getComputedStyle(document.body).getPropertyValue("--paper");
+const select = document.querySelector(".theme select");
+const paper = () => getComputedStyle(document.body).getPropertyValue("--paper");
 let told = 0; document.addEventListener("themechange", () => told++);
-out.papers = ["light", "dark", ""].map((theme) => { select.value = theme; select.dispatchEvent(new Event("change")); return paper(); });
+const choose = (theme) => { select.value = theme; select.dispatchEvent(new Event("change")); return paper(); };
+out.papers = ["light", "dark", ""].map(choose);
 out.told = told;
-out.unnamed = all("button, input, select, a").filter((node) => !(node.textContent.trim() || node.getAttribute("aria-label") || node.closest("label"))).length;
+const named = (node) => node.textContent.trim() || node.getAttribute("aria-label") || node.closest("label");
+out.unnamed = all("button, input, select, a").filter((node) => !named(node)).length;
 out.copies = all(".copy.command button").length;
 """
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from tests.checkpoints.vocabularies import make_model
-from tests.tiny import TASKS, files_below
 
 from paretomerge.checkpoints import Rename, Repairs, open_checkpoint, save_posterior, write_params
 from paretomerge.errors import AlignmentError, CheckpointError, InputError
 from paretomerge.posteriors import Isotropic
-from paretomerge.stages.check import check_models, check_recipe, preflight
+from paretomerge.stages.check import check_models, preflight
 
 
 @pytest.fixture
@@ -91,15 +90,6 @@ def test_a_random_rule_is_warned_of_ties(models: Path) -> None:
     assert check_models(base.source, tasks).alignment.findings == ()
     [found] = check_models(base.source, tasks, drops_at_random=True).alignment.findings
     assert found.kind == "tied"
-
-
-def test_a_recipe_is_checked_without_writing_anything(own: Path) -> None:
-    before = files_below(own)
-    found = check_recipe(own / "recipe.yaml")
-    assert found.ok
-    assert [row.task for row in found.alignment.tasks] == list(TASKS)
-    assert files_below(own) == before
-    assert not check_recipe(own / "recipe.yaml", max_distance=1e-6).ok
 
 
 def test_the_file_of_a_posterior_is_told_from_a_checkpoint(tmp_path):

@@ -149,6 +149,7 @@ def test_a_command_is_told_by_its_words_and_the_files_they_name(own: Path) -> No
     assert study.evaluator_digest("test") != first
 
 
+@pytest.mark.slow
 def test_a_command_works_in_worker_processes(own: Path) -> None:
     front = {"evaluations": 3, "points": 5, "workers": 2}
     study = _study(own, recipe_of(evaluator=COMMAND, objectives=HITS, posterior={"family": "isotropic"}, front=front))

@@ -10,6 +10,7 @@ from tests.problems.tiny_models import answers, bert, finetuned, inside, write_j
 from tests.tiny import read_params, write_recipe
 
 from paretomerge.errors import DataError
+from paretomerge.evaluation import count_examples, takes_examples
 from paretomerge.stages import Study, estimate_run_front, export_point, open_study
 from paretomerge.stages.evaluators import check_evaluators, tells_splits_apart
 from paretomerge.stages.front import traded_objectives
@@ -80,6 +81,10 @@ def test_objectives_of_lm_eval_are_remembered_in_the_run(folder: Path, monkeypat
 
     monkeypatch.setattr("paretomerge.stages.harness.harness_objectives", asked)
     assert open_study(study.folder.path).objectives == first
+    with (folder / "tasks" / "choices.yaml").open("a", encoding="utf-8") as file:
+        file.write("# other metrics, perhaps\n")
+    with pytest.raises(AssertionError):
+        open_study(study.folder.path).objectives  # noqa: B018
 
 
 def test_a_task_of_its_own_stands_for_the_test_split(folder: Path) -> None:
@@ -103,6 +108,16 @@ def test_tasks_without_an_lm_eval_task_have_the_problems_metrics(folder: Path) -
     shorter = [evaluator[0], {**evaluator[1], "generation": {"max_new_tokens": 1}}]
     other = _study(folder, _recipe(shorter, problem="causal_lm", tasks=tasks), "shorter.yaml")
     assert other.evaluator_digest("test") != study.evaluator_digest("test")
+
+
+def test_evaluators_of_different_examples_cannot_be_raced_together(folder: Path) -> None:
+    tasks = {task: {"checkpoint": f"ft-{task}", "data": f"data/{task}"} for task in ("film", "other")}
+    for limit, together in ((8, True), (5, False)):
+        harness = {"lm_eval": {"film": "tiny_choices"}, "include": "tasks", "limit": limit}
+        content = _recipe([harness, {"metrics": ["loss"]}], problem="causal_lm", tasks=tasks)
+        found = _study(folder, content, f"race-{limit}.yaml").evaluator("validation")
+        assert takes_examples(found) == together
+        assert count_examples(found, "other") == 8
 
 
 def test_a_task_without_any_evaluator_is_said(folder: Path) -> None:

@@ -15,7 +15,7 @@ from paretomerge.errors import DataError, RecipeError
 from paretomerge.recipes import load_recipe
 from paretomerge.stages import estimate_run_front, open_study
 from paretomerge.stages.problems import problem_source
-from paretomerge.types import SPLITS
+from paretomerge.types.problem import SPLITS
 
 MODEL = """
 from torch import nn

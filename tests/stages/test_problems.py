@@ -40,6 +40,10 @@ def _write(folder: Path, **changes: Any) -> Path:
     return path
 
 
+def _checked(recipe: Path) -> object:
+    return check_recipe(recipe, quick=True).raise_if_bad()
+
+
 def _make(folder: Path, rows: Any = reviews, base: Any = bert) -> Path:
     base(folder / "base")
     for seed, task in enumerate(("movie", "book")):
@@ -155,12 +159,12 @@ def test_broken_examples_are_found_before_anything_is_measured(study_folder: Pat
     recipe = _write(study_folder)
     path = study_folder / "data/book/test.jsonl"
     path.write_text(path.read_text() + '{"text": "good", "label": "positiv"}\n')
-    for find in (check_recipe, open_study):
+    for find in (_checked, open_study):
         with pytest.raises(ParetomergeError, match="label"):
             find(recipe)
     path.write_text('{"text": "good"\n')
     with pytest.raises(DataError, match=r"book/test\.jsonl, line 1: this is not JSON"):
-        check_recipe(recipe)
+        _checked(recipe)
     assert not (study_folder / "recipe-run").exists()
 
 
@@ -172,7 +176,7 @@ def test_a_base_that_is_a_file_brings_the_folder_it_is_in(study_folder: Path) ->
 
 
 def test_an_unknown_problem_names_the_nearest(study_folder: Path) -> None:
-    for find in (open_study, check_recipe):
+    for find in (open_study, _checked):
         with pytest.raises(RecipeError, match=r"'sequence_clasification' \(did you mean 'sequence_classification'\?\)"):
             find(_write(study_folder, problem="sequence_clasification", problem_settings={}))
 
@@ -223,3 +227,29 @@ def test_token_accuracies_that_old_runs_lack_are_measured(tmp_path: Path) -> Non
     study = open_study(_write(folder, problem="causal_lm", problem_settings={}))
     assert study.evaluator_digest("test") != study.problem_digest("test")
     assert set(study.evaluator("test")(open_checkpoint(folder / "base"), "movie")) == {"loss", "accuracy"}
+
+
+def _quizzes(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"prompt": row["prompt"], "choices": ["yes .", "no", "very"], "answer": row["response"]}
+        for row in answers(count, seed)
+    ]
+
+
+def test_choices_and_answers_of_a_language_model_come_from_files_too(tmp_path: Path) -> None:
+    folder = _make(tmp_path / "study", _quizzes, llama)
+    wanted = ["loss", "perplexity", "exact_match", "choice_accuracy", "choice_accuracy_norm"]
+    section = {"metrics": wanted, "generation": {"max_new_tokens": 2}}
+    settings = {"choices": "choices", "batch_size": 8}
+    recipe = _write(folder, problem="causal_lm", problem_settings=settings, evaluator=section)
+    study = open_study(recipe)
+    assert [objective.name for objective in study.objectives if objective.task == "book"] == [
+        f"{metric}[book]" for metric in wanted
+    ]
+    found = study.evaluator("test")(open_checkpoint(folder / "base"), "movie")
+    assert list(found) == wanted
+    assert {len(scores) for scores in found.values()} == {SPLITS["test"]}
+    longer = {**section, "generation": {"max_new_tokens": 3}}
+    other = open_study(_write(folder, problem="causal_lm", problem_settings=settings, evaluator=longer), tmp_path / "o")
+    assert other.evaluator_digest("test") != study.evaluator_digest("test")
+    assert other.problem_digest("test") == study.problem_digest("test")

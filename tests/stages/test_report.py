@@ -12,7 +12,15 @@ from paretomerge.errors import MissingExtraError
 from paretomerge.recipes import digest_recipe
 from paretomerge.reports import ReportData
 from paretomerge.reports.grid import DIVISIONS
-from paretomerge.stages import choose_point, estimate_run_front, front_of, open_study, report_run, run_ledger, verify_run
+from paretomerge.stages import (
+    choose_point,
+    estimate_run_front,
+    front_of,
+    open_study,
+    report_run,
+    run_ledger,
+    verify_run,
+)
 from paretomerge.stages import report as stage
 from paretomerge.stages.free_diagnoses import keep_diagnoses
 from paretomerge.stages.report import draw_run
@@ -134,7 +142,8 @@ def test_the_surrogates_grid_is_kept_with_the_front_and_shown_while_it_is_curren
     found = estimate_run_front(study)
     report_run(study)
     grid = written[-1].landscape
-    assert grid is not None and found.surrogate is not None
+    assert grid is not None
+    assert found.surrogate is not None
     assert grid.divisions == DIVISIONS[len(study.tasks)]
     np.testing.assert_allclose(grid.values, found.surrogate.predict(grid.weights)[0], rtol=1e-12)
     assert grid.level == study.recipe.front.interval
@@ -152,7 +161,9 @@ def test_the_surrogates_grid_is_kept_with_the_front_and_shown_while_it_is_curren
 
 
 def test_a_front_over_coefficients_has_no_grid(own: Path, written: list[ReportData]) -> None:
-    recipe = recipe_of(front={"evaluations": 4, "points": 6, "domain": "coefficients"}, rule={"name": "task_arithmetic"})
+    recipe = recipe_of(
+        front={"evaluations": 4, "points": 6, "domain": "coefficients"}, rule={"name": "task_arithmetic"}
+    )
     write_recipe(own, recipe)
     report_run(open_study(own / "recipe.yaml"))
     assert written[-1].landscape is None

@@ -21,6 +21,7 @@ from paretomerge.evaluation.harness import (
     LanguageModel,
     harness_digest,
     harness_objectives,
+    harness_version,
 )
 from paretomerge.evaluation.metrics import (
     METRICS,
@@ -64,6 +65,7 @@ __all__ = [
     "f1_scores",
     "harness_digest",
     "harness_objectives",
+    "harness_version",
     "in_own_order",
     "join_parts",
     "measure_tasks",

@@ -27,7 +27,7 @@ from paretomerge.posteriors.lending import Lending, LendingCorrection
 from paretomerge.posteriors.low_rank import LowRank
 from paretomerge.posteriors.mixture import Mixture, components_of, soup, without_lending
 from paretomerge.posteriors.operators import precision_product, precision_solve
-from paretomerge.posteriors.predicted_loss import PredictedLoss
+from paretomerge.posteriors.predicted_loss import PredictedLoss, predicted_at
 from paretomerge.posteriors.product import Product
 from paretomerge.posteriors.provenance import UNITS, Provenance, Units
 from paretomerge.posteriors.subspace import Subspace
@@ -74,6 +74,7 @@ __all__ = [
     "log_normaliser",
     "precision_product",
     "precision_solve",
+    "predicted_at",
     "relative_strength",
     "soup",
     "seen_from",

@@ -10,7 +10,7 @@ Shapes: `D` directions, `T` tasks, `G` groups, `K` points, `P` parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -22,6 +22,8 @@ from paretomerge.arithmetic import sweep, weighted_sum
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.grouping import Grouping, group_names
 from paretomerge.types import Layout, Params, compute_dtype, spec_of
+
+_TILE = 2**15
 
 DirectionKind = Literal["task_vector", "gradient", "other"]
 
@@ -152,9 +154,27 @@ class Basis:
         """Directions never change, and reading all of them takes a second where models are large."""
         gram = torch.zeros(len(self), len(self), dtype=torch.float64)
         for name, used in self.tensors().items():
-            stacked = torch.stack([self.directions[d][name].reshape(-1).to(torch.float64) for d in used])
-            gram[torch.tensor(used)[:, None], torch.tensor(used)] += stacked @ stacked.T
+            for part in _parts(self.directions[used[0]][name]):
+                block = self._block(name, used, part)
+                gram[torch.tensor(used)[:, None], torch.tensor(used)] += block @ block.T
         return gram
+
+    def inner_products(self, moved: Mapping[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, float]:
+        """`Vᵀo [D]` and `‖o‖²` of an offset `o`, given by name as two tensors whose difference it is; float64."""
+        touched, squared = self.tensors(), 0.0
+        products = torch.zeros(len(self), dtype=torch.float64)
+        for name, (there, here) in moved.items():
+            used = touched.get(name, [])
+            for part in _parts(here):
+                offset = there.reshape(-1)[part].to(torch.float64) - here.reshape(-1)[part].to(torch.float64)
+                squared += float(offset @ offset)
+                if used:
+                    products[used] += self._block(name, used, part) @ offset
+        return products, squared
+
+    def _block(self, name: str, used: Sequence[int], part: slice) -> Tensor:
+        """`[U, n]`, float64: a part of one tensor in every direction that touches it."""
+        return torch.stack([self.directions[d][name].reshape(-1)[part] for d in used]).to(torch.float64)
 
 
 def task_vector_basis(base: Params, finetunes: Mapping[str, Params], grouping: Grouping = "layer") -> Basis:
@@ -205,6 +225,11 @@ def gradient_basis(
     if not directions:
         raise PosteriorError("every gradient is zero: the centre is already a stationary point of every task")
     return Basis(tuple(directions), tuple(labels))
+
+
+def _parts(tensor: Tensor) -> Iterator[slice]:
+    """Slices of a flat tensor that are small enough for a processor's cache."""
+    return (slice(start, start + _TILE) for start in range(0, tensor.numel(), _TILE))
 
 
 def _difference(one: Tensor, other: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -41,3 +42,17 @@ class PredictedLoss:
         """Predicted mean loss at subspace coordinates `[..., D]`."""
         assert isinstance(self.curvature, Subspace), "coordinates belong to subspace posteriors"
         return self.offset + self.curvature.energy_at(coordinates)
+
+
+def predicted_at(losses: Sequence[PredictedLoss], params: Params) -> list[float]:
+    """Predicted mean losses of several tasks at one point; where they share a basis it is projected only once.
+
+    Raises:
+        PosteriorError: parameters that lie outside of a subspace.
+    """
+    curvatures = [loss.curvature for loss in losses]
+    first = curvatures[0]
+    if isinstance(first, Subspace) and all(isinstance(c, Subspace) and c.basis is first.basis for c in curvatures):
+        coordinates = first.project(params)
+        return [float(loss.at_coordinates(coordinates)) for loss in losses]
+    return [loss.at(params) for loss in losses]

@@ -177,24 +177,12 @@ class Subspace:
         Raises:
             PosteriorError: `params` lie outside the subspace by more than `tolerance`, relative to `θ - origin`.
         """
-        offset = {
-            name: params[name].to(torch.float64) - origin.to(torch.float64)
-            for name, origin in self.origin.items()
-            if origin.is_floating_point()
-        }
-        products = torch.stack(
-            [
-                sum((d[name].to(torch.float64) * offset[name]).sum() for name in d)  # type: ignore[misc]
-                for d in self.basis.directions
-            ]
-        )
-        coordinates = torch.linalg.lstsq(self.basis.gram(), products[:, None], driver="gelsd").solution[:, 0]
-        touched = self.basis.tensors()
-        left = squared = 0.0
-        for name, tensor in offset.items():
-            fitted = self.basis.combine(coordinates[None], name)[0] if name in touched else 0.0
-            left += float((tensor - fitted).square().sum())
-            squared += float(tensor.square().sum())
+        moved = {name: (params[name], origin) for name, origin in self.origin.items() if origin.is_floating_point()}
+        products, squared = self.basis.inner_products(moved)
+        gram = self.basis.gram()
+        coordinates = torch.linalg.lstsq(gram, products[:, None], driver="gelsd").solution[:, 0]
+        # ‖o - Vc‖² = ‖o‖² - 2 cᵀVᵀo + cᵀVᵀVc, in float64: its rounding is far below any tolerance.
+        left = max(0.0, squared - float(2 * coordinates @ products - coordinates @ gram @ coordinates))
         if left > (tolerance**2) * squared:
             raise PosteriorError(
                 f"these parameters lie outside the subspace (by {math.sqrt(left / squared):.2g} of their distance "

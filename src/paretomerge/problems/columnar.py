@@ -38,6 +38,10 @@ class ColumnFile(Protocol):
         """A column, as a `pyarrow.ChunkedArray`."""
         ...
 
+    def head(self, name: str, count: int) -> list[Any]:
+        """The first values of a column, without reading the others."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class ColumnarRows(Sequence[Row]):
@@ -94,6 +98,12 @@ class ColumnarRows(Sequence[Row]):
         if column.nbytes > MUCH:
             return [column[index].as_py() for index in indices]
         return cast("list[Any]", column.take(list(indices)).to_pylist())
+
+    def head(self, name: str, count: int) -> list[Any]:
+        """The first values of a column, without reading the others where that is possible."""
+        if self.chosen is None and name not in self.columns:
+            return self.file.head(name, count)
+        return self.values(name, range(min(count, len(self))))
 
     def class_names(self, name: str) -> tuple[str, ...] | None:
         """What the numbers of a column stand for, where the file says so."""

@@ -225,5 +225,5 @@ class _Guess:
 
 def _looked_at(table: Table, name: str) -> tuple[list[Any], Sequence[str] | None]:
     """The values of the first rows that have one, and the names of classes where numbers stand for them."""
-    values = [value for value in table.values(name, range(min(SAMPLED, len(table)))) if value is not None]
+    values = [value for value in table.head(name, SAMPLED) if value is not None]
     return values, table.class_names(name)

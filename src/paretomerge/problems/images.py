@@ -128,6 +128,10 @@ class _Place:
                 f"{self.table.place(self.row)}: the pixels have the shape {list(value.shape)}: expected [height, "
                 "width] or [height, width, channels] with 1, 3 or 4 channels"
             )
+        wanted = form.crop or form.size
+        fits = channels == form.channels and form.short_edge is None and wanted in (None, planes.shape[:2])
+        if value.dtype == np.uint8 and fits:
+            return planes.transpose(2, 0, 1)
         if value.dtype == np.uint8:
             image, _ = _pillow()
             opened = image.fromarray(planes.squeeze(-1) if channels == 1 else planes)
@@ -136,8 +140,7 @@ class _Place:
             raise DataError(
                 f"{self.table.place(self.row)}: pixels are {value.dtype}: expected uint8 (0 to 255) or floats"
             )
-        if channels != form.channels or (form.size or planes.shape[:2]) != planes.shape[:2] or form.crop is not None:
-            wanted = form.crop or form.size
+        if not fits:
             raise DataError(
                 f"{self.table.place(self.row)}: pixels that are floats are taken as they are, {_size_of(planes)}; the "
                 f"model takes {form.channels} channel(s)"

@@ -96,6 +96,22 @@ class ParquetFiles:
                 f"{self.paths[0].parent}: the column {name!r} is of different types in the files of one split: {error}"
             ) from error
 
+    def head(self, name: str, count: int) -> list[Any]:
+        """The first values of a column; of its later parts, nothing is read.
+
+        Raises:
+            DataError: a broken file.
+        """
+        _, parquet = import_arrow()
+        found: list[Any] = []
+        for path in self.paths:
+            with _readable(path), parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=count, columns=[name]):
+                    found += batch.column(0).to_pylist()
+                    if len(found) >= count:
+                        return found[:count]
+        return found
+
 
 def class_names_in(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     """The names of classes that Hugging Face writes into an Arrow schema's metadata; none where it says nothing."""

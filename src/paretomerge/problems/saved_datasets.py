@@ -88,3 +88,8 @@ class SavedSet:
     def column(self, name: str) -> Any:
         """A column."""
         return self._read.select_columns([name])[:].column(name)
+
+    def head(self, name: str, count: int) -> list[Any]:
+        """The first values of a column."""
+        rows = self._read.select_columns([name])[: min(count, self.count)]
+        return rows.column(name).to_pylist()

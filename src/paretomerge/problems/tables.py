@@ -61,6 +61,12 @@ class Table:
             return self.rows.values(name, rows)
         return [self.rows[row].get(name) for row in rows]
 
+    def head(self, name: str, count: int) -> list[Any]:
+        """The first values of a column, `None` in rows that lack it."""
+        if isinstance(self.rows, ColumnarRows):
+            return self.rows.head(name, count)
+        return [row.get(name) for row in self.rows[:count]]
+
     def class_names(self, name: str) -> tuple[str, ...] | None:
         """What the numbers of a column stand for, where the file says so (`ClassLabel` of Hugging Face)."""
         return self.rows.class_names(name) if isinstance(self.rows, ColumnarRows) else None

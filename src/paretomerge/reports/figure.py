@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
-SINGLE_COLUMN, DOUBLE_COLUMN = 3.3, 6.75
-"""Inches: one column of a two-column page, and the whole page."""
+SINGLE_COLUMN = 3.3
+"""Inches: one column of a two-column page."""
+DOUBLE_COLUMN = 6.75
+"""Inches: the width of a page with two columns."""
 NARROWEST, WIDEST = 2.0, 40.0
 
 _LETTER = 0.6

@@ -198,8 +198,8 @@ def kuhn_corners(weights: Sequence[float] | np.ndarray, divisions: int) -> list[
     cumulated = np.minimum(np.cumsum(np.asarray(weights, dtype=np.float64)[:-1]) * divisions, divisions)
     corner = np.floor(cumulated + _ROUNDING).astype(int)
     parts = np.maximum(cumulated - corner, 0.0)
-    # Of equal parts the later one steps first: the cumulated weights stay in order.
-    order = sorted(range(len(parts)), key=lambda j: (-parts[j], -j))
+    # Of equal parts either may step first: the corner between the two steps has no share.
+    order = sorted(range(len(parts)), key=lambda j: -parts[j])
     heights = [1.0, *(float(parts[j]) for j in order), 0.0]
     found = []
     for step in range(len(order) + 1):

@@ -1,4 +1,4 @@
-"""How sure the front is, as the page's charts show it: intervals of its points, and bands of fronts of two objectives."""
+"""How sure the front is, for the page's charts: intervals of its points, and bands of fronts of two objectives."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class _ByTask:
 
     @property
     def takes_examples(self) -> bool:
-        return all(takes_examples(part) for part in self.parts.values())
+        return all(takes_examples(part) and _agree(part, task) for task, part in self.parts.items())
 
     @property
     def not_means(self) -> tuple[str, ...]:
@@ -156,6 +156,12 @@ class _ByTask:
                 "metrics: [loss, accuracy]"
             )
         return self.parts[task]
+
+
+def _agree(part: Evaluator, task: str) -> bool:
+    """Whether evaluators that score a task together have the same examples, as far as their number tells."""
+    parts = part.parts if isinstance(part, CombinedEvaluator) else (part,)
+    return len({count_examples(each, task) for each in parts}) == 1
 
 
 def _by_task(study: Study, parts: Sequence[Evaluator]) -> Evaluator:

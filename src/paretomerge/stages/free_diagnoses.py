@@ -21,7 +21,7 @@ from paretomerge.diagnoses import (
 )
 from paretomerge.errors import DataError, PosteriorError
 from paretomerge.fronts.search import thinned
-from paretomerge.posteriors import PredictedLoss, Subspace
+from paretomerge.posteriors import PredictedLoss, Subspace, predicted_at
 from paretomerge.recipes import MetricsSection, digest_recipe
 from paretomerge.stages.fitting.fit import Fitted
 from paretomerge.stages.landscape import Landscape
@@ -94,8 +94,8 @@ def keep_diagnoses(
 def predicted_transfers(study: Study, losses: Sequence[PredictedLoss]) -> np.ndarray | None:
     """`[T, T]`, as the posteriors predict them; `None` where they do not speak of finetunes or base."""
     try:
-        table = np.array([[loss.at(tune) for loss in losses] for tune in study.finetunes.values()])
-        return transfers_of(table, [loss.at(study.base) for loss in losses])
+        table = np.array([predicted_at(losses, tune) for tune in study.finetunes.values()])
+        return transfers_of(table, predicted_at(losses, study.base))
     except PosteriorError:
         return None
 

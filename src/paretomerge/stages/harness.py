@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ from paretomerge.evaluation import (
     LanguageModel,
     harness_digest,
     harness_objectives,
+    harness_version,
 )
 from paretomerge.exports import complete_side_files
 from paretomerge.recipes import HarnessSection
@@ -52,7 +54,7 @@ def objectives_of_harness(study: Study, section: HarnessSection) -> tuple[Object
     Raises:
         DataError, EvaluationError, MissingExtraError: as `evaluator_of_harness`.
     """
-    key = hashlib.sha256(json.dumps(section.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+    key = _key(section)
     known = _recalled(study)
     if key in known:
         return tuple(Objective.from_dict(each) for each in known[key])
@@ -66,6 +68,15 @@ def objectives_of_harness(study: Study, section: HarnessSection) -> tuple[Object
 def digest_of_harness(section: HarnessSection, split: Split) -> str:
     """What scores of a section depend on besides the model."""
     return harness_digest(_tasks(section, split), _settings(section))
+
+
+def _key(section: HarnessSection) -> str:
+    """What a section's objectives depend on, as far as it can be known without lm-eval, which takes seconds to import."""
+    digest = hashlib.sha256(json.dumps(section.model_dump(mode="json"), sort_keys=True).encode())
+    digest.update(harness_version().encode())
+    for file in sorted(file for folder in section.include for file in Path(folder).rglob("*.yaml")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _recalled(study: Study) -> dict[str, list[dict[str, object]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from paretomerge.stages.drafting.examples import (
     measure_length,
     read_examples,
 )
-from paretomerge.stages.drafting.finetunes import Finetune, Kind, find_finetunes
+from paretomerge.stages.drafting.finetunes import Finetune, Kind, config_of, find_finetunes
 from paretomerge.stages.drafting.recipe_text import SCORED, RecipeParts, recipe_text, relative_to
 
 _DEFAULT_COLUMNS = {"text": "text", "label": "label", "prompt": "prompt", "response": "response", "image": "image"}
@@ -172,7 +172,10 @@ def write_recipe(draft: Draft, path: str | os.PathLike[str], overwrite: bool = F
 
 def _open(base: str | os.PathLike[str], paths: Sequence[str], named: Mapping[str, str]) -> _Found:
     opened_base = open_checkpoint(base)
-    finetunes = find_finetunes(paths, named)
+    config = config_of(opened_base)
+    found = find_finetunes(paths, named)
+    # Some save the weights alone: then they are of the base's architecture.
+    finetunes = {task: tune if tune.config else replace(tune, config=config) for task, tune in found.items()}
     opened = {task: _open_finetune(tune, opened_base) for task, tune in finetunes.items()}
     kinds = {tune.kind for tune in finetunes.values()}
     if len(kinds) > 1:
@@ -180,21 +183,21 @@ def _open(base: str | os.PathLike[str], paths: Sequence[str], named: Mapping[str
         raise InputError(
             f"the finetunes are of different kinds ({listed}): only models of one architecture can be merged"
         )
-    found = _Found(opened_base, os.fspath(base), finetunes, opened, kinds.pop())
+    draft = _Found(opened_base, os.fspath(base), finetunes, opened, kinds.pop())
     for task, tune in finetunes.items():
         what = "adapter" if tune.adapter else "model"
-        found.guesses.append(Guess(f"{task}", f"{what} in {tune.path}", "; ".join(tune.notes)))
-        found.warnings.extend(note for note in tune.notes if "better" in note)
-    _compare_outputs(found)
+        draft.guesses.append(Guess(f"{task}", f"{what} in {tune.path}", "; ".join(tune.notes)))
+        draft.warnings.extend(note for note in tune.notes if "better" in note)
+    _compare_outputs(draft)
     names = next((tune.config.get("architectures") for tune in finetunes.values() if tune.config), None) or ["unknown"]
-    if found.kind is None:
-        found.warnings.append(
+    if draft.kind is None:
+        draft.warnings.append(
             f"the architecture {names[0]} has no head that a problem from files knows: write `problem:` or "
             "`evaluator:` yourself (see the comments in the recipe)"
         )
     else:
-        found.guesses.append(Guess("problem", found.kind, f"the architecture is {names[0]}"))
-    return found
+        draft.guesses.append(Guess("problem", draft.kind, f"the architecture is {names[0]}"))
+    return draft
 
 
 def _open_finetune(tune: Finetune, base: Checkpoint) -> Checkpoint:
@@ -273,9 +276,9 @@ def _parts(found: _Found, columns: ColumnGuess, base_folder: Path | None, reason
         tasks[task] = {"checkpoint": relative_to(tune.path, folder)}
         if task in found.examples:
             tasks[task]["data"] = relative_to(found.examples[task].path, folder)
-    steps = {(tune.state.get("max_steps"), tune.state.get("train_batch_size")) for tune in found.finetunes.values()}
-    first = steps.pop() if len(steps) == 1 else (None, None)
-    training = {"steps": first[0], "batch": first[1]} if all(isinstance(value, int) for value in first) else {}
+    made = [(tune.state.get("max_steps"), tune.state.get("train_batch_size")) for tune in found.finetunes.values()]
+    steps, batch = made[0] if len(set(made)) == 1 else (None, None)
+    training = {"steps": steps, "batch": batch} if isinstance(steps, int) and isinstance(batch, int) else {}
     remarks = [f"{base_folder.name} was made by init: {reason}"] if base_folder is not None else []
     return RecipeParts(
         base if base.startswith("hub:") else relative_to(Path(base), folder),

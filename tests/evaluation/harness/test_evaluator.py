@@ -117,6 +117,21 @@ def test_parts_are_refused_for_what_is_no_mean(base: Path, evaluate: HarnessEval
         evaluate(open_checkpoint(base), "texts", examples=np.array([0, 1]))
 
 
+def test_a_task_that_wants_no_examples_in_its_prompts_keeps_to_it(tmp_path: Path, base: Path) -> None:
+    write_tasks(tmp_path)
+    with (tmp_path / "choices.yaml").open("a", encoding="utf-8") as file:
+        file.write("num_fewshot: 0\n")
+    settings = HarnessSettings((str(tmp_path),), batch_size=1)
+    found = HarnessEvaluator(_model(open_checkpoint(base)).build, {"a": TASKS["shots"]}, settings)
+    assert found.takes_examples
+
+
+def test_racing_is_told_what_is_no_mean(base: Path, settings: HarnessSettings, evaluate: HarnessEvaluator) -> None:
+    assert evaluate.not_means == ("word_perplexity", "bits_per_byte")
+    picked = {"a": HarnessTask("tiny_choices"), "b": HarnessTask("tiny_texts", metric="bits_per_byte")}
+    assert HarnessEvaluator(_model(open_checkpoint(base)).build, picked, settings).not_means == ("bits_per_byte",)
+
+
 def test_a_limit_takes_the_first_examples(base: Path, settings: HarnessSettings, evaluate: HarnessEvaluator) -> None:
     params = open_checkpoint(base)
     limited = HarnessEvaluator(_model(params).build, {"a": HarnessTask("tiny_choices", limit=5)}, settings)

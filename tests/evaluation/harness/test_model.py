@@ -59,7 +59,7 @@ def test_a_classifier_is_refused_before_it_is_built(tmp_path: Path) -> None:
 
 
 def test_a_base_without_configuration_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="the base has no config.json"):
+    with pytest.raises(CheckpointError, match=r"the base has no config\.json"):
         LanguageModel((), torch.float32)
 
 

@@ -78,7 +78,7 @@ def test_data_that_would_have_to_be_downloaded_are_refused_with_a_remedy(tmp_pat
 def test_a_task_that_lm_eval_cannot_read_is_named(tmp_path: Path) -> None:
     write_tasks(tmp_path)
     (tmp_path / "choices.yaml").write_text(CHOICES.replace("multiple_choice", "multiple_chioce"), encoding="utf-8")
-    with pytest.raises(EvaluationError, match="cannot open the task 'tiny_choices': ValueError.*multiple_chioce"):
+    with pytest.raises(EvaluationError, match=r"cannot open the task 'tiny_choices': ValueError.*multiple_chioce"):
         harness_objectives({"a": HarnessTask("tiny_choices")}, HarnessSettings((str(tmp_path),)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tests.tiny import invoke, logged_recipe, recipe_of, write_recipe
 
 from paretomerge.checkpoints import MANIFEST, open_checkpoint
 from paretomerge.choices import Knee
-from paretomerge.errors import CheckpointError, EvaluationError, InputError
+from paretomerge.errors import CheckpointError, EvaluationError, InputError, WeightsError
 from paretomerge.recipes import digest_recipe
 from paretomerge.runs import Journal
 from paretomerge.stages import (
@@ -24,6 +25,7 @@ from paretomerge.stages import (
     choose_point,
     estimate_run_front,
     export_adapter,
+    export_mergekit,
     export_point,
     export_weights,
     fit_run,
@@ -338,3 +340,82 @@ def test_what_the_base_lacks_is_taken_from_a_finetune_and_said(own: Path, tmp_pa
     sentence = "the base has no tokenizer: tokenizer.json is that of the finetune of 'signs'"
     assert sentence in said
     assert f"- {sentence}." in card_of(folder)
+
+
+def test_a_weighting_off_the_front_is_exported_with_what_it_scores(tiny_run: Study, tmp_path: Path) -> None:
+    weights = {"sums": 0.11, "signs": 0.22, "swaps": 0.67}
+    folder = export_point(tiny_run, weights, tmp_path / "out")
+    stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["point"]
+    assert stored["id"] is None
+    assert stored["weights"] == pytest.approx(weights)
+    merged = next(iter(fit_run(tiny_run).models(np.array([[weights[task] for task in tiny_run.tasks]]))))
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        torch.testing.assert_close(tensor, merged[name], rtol=0, atol=0)
+    text = card_of(folder)
+    assert f"{stored['values']['loss[sums]']:.6g} nats" in text
+    assert "What it gives up" not in text
+    assert (folder / "front.png").exists()
+    check_export(tiny_run, folder)
+    told = yaml.safe_load((tmp_path / "out-weights.yaml").read_text(encoding="utf-8"))
+    assert told["loss_weights"] == pytest.approx(weights)
+
+
+def test_weights_of_a_point_of_the_front_are_that_point(tiny_run: Study, tmp_path: Path) -> None:
+    number = len(front_of(tiny_run)) - 1
+    folder = export_point(tiny_run, front_of(tiny_run)[number].weights, tmp_path / "out")
+    assert json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["point"]["id"] == number
+
+
+def test_rounded_weights_sum_to_one_again_and_others_do_not(tiny_run: Study, tmp_path: Path) -> None:
+    file = export_weights(tiny_run, dict.fromkeys(tiny_run.tasks, 0.333), tmp_path / "w.yaml")
+    assert sum(yaml.safe_load(file.read_text(encoding="utf-8"))["loss_weights"].values()) == pytest.approx(1, abs=1e-12)
+    with pytest.raises(WeightsError, match="sum"):
+        export_weights(tiny_run, dict.fromkeys(tiny_run.tasks, 0.3), tmp_path / "other.yaml")
+    with pytest.raises(WeightsError, match=r"unknown task 'sum' \(did you mean 'sums'\?\)"):
+        export_weights(tiny_run, {"sum": 1.0}, tmp_path / "other.yaml")
+
+
+def test_weights_need_no_front_and_estimate_none(tiny: Path, tmp_path: Path) -> None:
+    study = open_study(write_recipe(tiny, recipe_of(**QUICK), "export.yaml"), tmp_path / "run")
+    folder = export_point(study, {"sums": 1.0, "signs": 0.0, "swaps": 0.0}, tmp_path / "out")
+    with study.folder.open_journal() as journal:
+        assert journal.fact("front") is None
+    assert not (folder / "front.png").exists()
+
+
+def test_weights_are_coordinates_where_the_front_is_one_over_coefficients(language: Study, tmp_path: Path) -> None:
+    boxed = replace(
+        language,
+        recipe=language.recipe.model_copy(
+            update={"front": language.recipe.front.model_copy(update={"domain": "coefficients", "bounds": (0.0, 1.0)})}
+        ),
+    )
+    weights = dict.fromkeys(language.tasks, 0.7)
+    folder = export_point(boxed, weights, tmp_path / "out")
+    assert json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["point"]["weights"] == weights
+    with pytest.raises(WeightsError, match=r"outside|between"):
+        export_point(boxed, dict.fromkeys(language.tasks, 1.7), tmp_path / "far")
+
+
+def test_an_adapter_and_a_mergekit_configuration_take_weights(adapters: Study, language: Study, tmp_path: Path) -> None:
+    written = export_adapter(adapters, {"a": 0.3, "b": 0.7}, tmp_path / "adapter")
+    stored = json.loads((written.folder / MANIFEST).read_text(encoding="utf-8"))["point"]
+    assert stored["weights"] == pytest.approx({"a": 0.3, "b": 0.7})
+    check_export(adapters, written.folder)
+    weights = dict.fromkeys(language.tasks, 1 / len(language.tasks))
+    text = export_mergekit(language, weights, tmp_path / "merge.yaml").read_text(encoding="utf-8")
+    assert "ties" in text
+
+
+def test_the_command_line_takes_weights_or_a_point(tiny_run: Study, tmp_path: Path) -> None:
+    run, weights = tiny_run.folder.path, "sums=0.5,signs=0.25,swaps=0.25"
+    answer = invoke("export", run, tmp_path / "w.json", "--weights", weights, "--weights-only", "--json")
+    assert answer.json == {"path": str(tmp_path / "w.json")}
+    written = json.loads((tmp_path / "w.json").read_text(encoding="utf-8"))
+    assert written["loss_weights"] == {"sums": 0.5, "signs": 0.25, "swaps": 0.25}
+    both = invoke("export", run, tmp_path / "out", "--weights", weights, "--point", "0")
+    assert both.code == 2
+    assert "--point and --weights both say which model" in both.err
+    joint = invoke("export", run, tmp_path / "out", "--weights", weights, "--joint")
+    assert joint.code == 2
+    assert "leave out --joint" in joint.err

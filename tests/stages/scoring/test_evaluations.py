@@ -390,3 +390,20 @@ def test_several_processes_share_a_journal_and_measure_everything_once(bench: _B
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert sorted(map(float, log.read_text().split())) == values
     assert bench.journal(lambda journal: (journal.count(), journal.ledger()["front"].evaluations)) == (30, 30)
+
+
+def test_who_waits_is_told_how_many_come_at_most_without_those_that_are_recalled(bench: _Bench) -> None:
+    bench.run([1.0, 2.0])
+    bench.messages.clear()
+    with Journal(bench.path) as journal, bench.open(journal) as evaluations:
+        evaluations.expect(5)
+        for value in (1.0, 2.0, 3.0):
+            evaluations.submit(_request(value))
+        list(_rest(evaluations))
+        for value in (4.0, 5.0, 6.0, 7.0):
+            evaluations.submit(_request(value))
+        list(_rest(evaluations))
+    assert bench.messages == [
+        "evaluation 1 of at most 3",
+        *(f"evaluation {number} of 5" for number in (2, 3, 4, 5)),
+    ]

@@ -9,6 +9,7 @@ from paretomerge.evaluation.harness.tasks import (
     HarnessTask,
     harness_digest,
     harness_objectives,
+    harness_version,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "LanguageModel",
     "harness_digest",
     "harness_objectives",
+    "harness_version",
 ]

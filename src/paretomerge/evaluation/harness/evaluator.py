@@ -59,6 +59,16 @@ class HarnessEvaluator:
         """Whether some of the examples can be scored alone: not with drawn examples in the prompts."""
         return all(not open_task(task, self.settings).get_config("num_fewshot") for task in self.tasks.values())
 
+    @property
+    def not_means(self) -> tuple[str, ...]:
+        """The wanted metrics that are no means over examples, such as a perplexity."""
+        return tuple(
+            measure.label
+            for name, measures in self._measures.items()
+            for measure in measures
+            if measure.label in self._wanted[name] and not self._is_mean(name, measure)
+        )
+
     def count_examples(self, task: str) -> int:
         """How many examples of a task are scored."""
         own = self._task(task)
@@ -128,6 +138,10 @@ class HarnessEvaluator:
                 raise
             except Exception as error:
                 raise _failure(own.name, error) from error
+
+    def _is_mean(self, name: str, measure: Measure) -> bool:
+        aggregate = open_task(self.tasks[name], self.settings).aggregation().get(measure.metric)
+        return aggregate is None or getattr(aggregate, "__name__", "") == "mean"
 
     def _task(self, task: str) -> HarnessTask:
         if task not in self.tasks:

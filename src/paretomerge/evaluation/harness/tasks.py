@@ -169,7 +169,7 @@ def harness_digest(tasks: Mapping[str, HarnessTask], settings: HarnessSettings) 
         DataError, MissingExtraError: as `open_task`.
     """
     require_lm_eval()
-    digest = hashlib.sha256(json.dumps([_version(), _plain(tasks, settings)], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([harness_version(), _plain(tasks, settings)], sort_keys=True).encode())
     with as_guest(network=settings.network):
         for task in tasks.values():
             entry, _ = _find(task.name, settings.include)
@@ -183,7 +183,8 @@ def harness_digest(tasks: Mapping[str, HarnessTask], settings: HarnessSettings) 
     return digest.hexdigest()
 
 
-def _version() -> str:
+def harness_version() -> str:
+    """The version of lm-eval, without importing it; `"unknown"` where it is not installed."""
     try:
         return version("lm_eval")
     except PackageNotFoundError:

@@ -19,6 +19,7 @@ function setUpCharts(report) {
   }
   drawControls(report);
   draw(report);
+  document.getElementById("hint").textContent = "Point at a mark, or tab to a chart and use the arrow keys, for its weights, values and intervals.";
   let width = charts.clientWidth;
   new ResizeObserver(() => {
     if (Math.abs(charts.clientWidth - width) < 8) return;
@@ -102,9 +103,9 @@ function pairPickers(report, columns) {
 
 function scatterCard(report, rows, columns, title, span, height) {
   const tools = columns.length === 2 && report.tasks.length === 2 ? [] : pairPickers(report, columns);
-  if (report.front.length > 1) tools.push(picker(report, "zoom", [["all", "all points"], ["front", "the front"]], "zoom"));
+  if (!tools.length && report.front.length > 1) tools.push(picker(report, "zoom", [["all", "all points"], ["front", "the front"]], "zoom"));
   const { body, chart } = card(title, tools, span, (width) =>
-    scatter(report, rows, axisOf(report, state.x), axisOf(report, state.y), { width, height: height(width), zoomed: state.zoom === "front" }));
+    scatter(report, rows, axisOf(report, state.x), axisOf(report, state.y), { width, height: height(width), zoomed: state.zoom === "front" && columns.length === 2 }));
   body.append(legendOf(scatterSigns(report, chart.signs || {})));
 }
 
@@ -132,18 +133,18 @@ function drawTwo(report, rows, columns) {
       scene.charts.push(chart);
     }
   });
-  if (known) holder.body.append(legendOf([[swatch("front line-predicted"), "predicted"], [swatch("band band-predicted"), `${general(100 * report.landscape.level, 3)} % interval`]]));
+  if (known) holder.body.append(legendOf([[swatch("front line-predicted"), "predicted"], [swatch("band band-predicted"), `${general(100 * report.landscape.level, 3)} % interval`], ...MOVING]));
 }
 
 function drawThree(report, rows, columns) {
   const view = state.turned;
   let turned = null;
   const tools = viewButtons(report, columns, view, () => turned && turned.render());
-  const { body, chart } = card("In space", tools, 6, (width) => space(report, rows, columns, { width, height: Math.round(Math.min(560, width * 0.84)), view }));
+  const { body, chart } = card("In space", tools, 6, (width) => space(report, rows, columns, { width, height: Math.round(Math.min(590, width * 0.9)), view }));
   turned = chart.render ? chart : null;
   body.append(legendOf([...(chart.facets ? [[swatch("band band-predicted"), "predicted front"]] : []), ...(chart.facets ? [] : [[swatch("shadow-key"), "the front on the walls"]])]));
   body.append(html("p", { class: "hint" }, "Drag or arrow keys turn it, wheel or + and − zoom, Home resets."));
-  scatterCard(report, rows, columns, "Two at a time", 6, (width) => Math.round(Math.min(590, width * 0.89)));
+  scatterCard(report, rows, columns, "Two at a time", 6, (width) => Math.round(Math.min(590, width * 0.91)));
 }
 
 function drawMany(report, rows, columns) {
@@ -163,7 +164,7 @@ function drawMany(report, rows, columns) {
 }
 
 function drawMaps(report, rows, columns) {
-  const tools = [picker(report, "colour", [["value", "predicted value"], ["half", "half width of the interval"]], "mode")];
+  const tools = [picker(report, "colour", [["value", "predicted value"], ["half", "uncertainty"]], "mode")];
   const mapped = columns.slice(0, 12);
   const head = html("div", { class: "card-head" }, [html("h3", {}, "Over the task weights"), html("div", { class: "controls" }, tools)]);
   const holder = html("div", { class: "maps" }), node = html("div", { class: "chart span-12" }, [head, holder]);
@@ -183,9 +184,10 @@ function drawMaps(report, rows, columns) {
   if (report.front.length) signs.push([keyDot(), "on the front"]);
   if (rows.some((row) => report.points.origin[row] !== "predicted") && state.mode === "value") signs.push([keyMeasured(), "measured: coloured by its own value"]);
   if (drawnMaps.some((chart) => chart.far)) signs.push([hatchKey(), "no score says much here"]);
-  node.append(legendOf(signs));
+  node.append(legendOf(report.landscape ? [...signs, ...MOVING] : signs));
 }
 
+const MOVING = [["", "Click or drag to set the weights."]];
 const keyDot = () => svg("svg", { width: 14, height: 14, class: "plot", "aria-hidden": "true" }, [svg("rect", { width: 14, height: 14, fill: viridis(0.55) }), svg("path", { d: markPath("predicted", 7, 7, 1.8), class: "dot small" })]);
 const keyMeasured = () => svg("svg", { width: 32, height: 16, class: "plot", "aria-hidden": "true" }, ["merged", "trained"].flatMap((origin, i) => {
   const d = markPath(origin, 8 + 16 * i, 8, 5);

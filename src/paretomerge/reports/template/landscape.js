@@ -25,8 +25,8 @@ function kuhnCorners({ divisions, place }, weights) {
   const cumulated = weights.slice(0, -1).map((weight) => Math.min((sum += weight) * divisions, divisions));
   const corner = cumulated.map((value) => Math.floor(value + 1e-9));
   const parts = cumulated.map((value, j) => Math.max(value - corner[j], 0));
-  // Of equal parts the later one steps first: the cumulated weights stay in order.
-  const order = parts.map((_, j) => j).sort((a, b) => parts[b] - parts[a] || b - a);
+  // Of equal parts either may step first: the corner between the two steps has no share.
+  const order = parts.map((_, j) => j).sort((a, b) => parts[b] - parts[a]);
   const heights = [1, ...order.map((j) => parts[j]), 0], found = [];
   for (let step = 0; step <= order.length; step++) {
     if (step) corner[order[step - 1]] += 1;

@@ -18,9 +18,9 @@ function matrix(report, rows, columns, { width, picked, choose }) {
   }
   for (const each of cells) drawCell(report, chart, each, { cell, pad, axes, choose, current: axes[each.across].key === picked.x && axes[each.up].key === picked.y });
   walkCells(chart, cells);
-  const room = Math.max(5, Math.floor(cell / 7));
-  axes.slice(0, -1).forEach((axis, k) => chart.append(svg("text", { x: left + (k + 0.5) * cell, y: height - 5, "text-anchor": "middle", class: "axis" }, [short(axis.name, room), svg("title", {}, axis.label)])));
-  axes.slice(1).forEach((axis, k) => { const y = (k + 0.5) * cell; chart.append(svg("text", { x: 11, y, transform: `rotate(-90 11 ${y})`, "text-anchor": "middle", class: "axis" }, [short(axis.name, room), svg("title", {}, axis.label)])); });
+  const room = Math.max(5, Math.floor(cell / 7)), names = shortNames(report, columns), shown = (k) => short(axes[k].name.length > room ? names[k] : axes[k].name, room);
+  axes.slice(0, -1).forEach((axis, k) => chart.append(svg("text", { x: left + (k + 0.5) * cell, y: height - 5, "text-anchor": "middle", class: "axis" }, [shown(k), svg("title", {}, axis.label)])));
+  axes.slice(1).forEach((axis, k) => { const y = (k + 0.5) * cell; chart.append(svg("text", { x: 11, y, transform: `rotate(-90 11 ${y})`, "text-anchor": "middle", class: "axis" }, [shown(k + 1), svg("title", {}, axis.label)])); });
   const ring = () => { for (const each of cells) ringIn(each, [scene.lit, scene.picked].filter((row) => rows.includes(row))); };
   return {
     node: chart, light: ring, pick: ring,
@@ -55,12 +55,13 @@ function fillCell(report, each, rows, excluded) {
       if (d) paths.push(svg("path", { d, class: `fill-${origin}${out ? " out" : ""}` }));
     }
   }
-  if (rows.includes(report.chosen)) paths.push(svg("path", { d: starPath(...each.at(report.chosen), 6), class: "star" }));
+  if (rows.includes(report.chosen)) paths.push(svg("path", { d: starPath(...each.at(report.chosen), 6.5), class: "star" }));
   each.marks.replaceChildren(...paths);
 }
 
 function ringIn(each, rows) {
-  each.rings.replaceChildren(...[...new Set(rows)].map((row) => svg("path", { d: markPath("predicted", ...each.at(row), 4), class: "small-ring" })));
+  const radius = (row) => (row === scene.report.chosen ? 8 : 4);
+  each.rings.replaceChildren(...[...new Set(rows)].map((row) => svg("path", { d: markPath("predicted", ...each.at(row), radius(row)), class: "small-ring" })));
 }
 
 function walkCells(chart, cells) {

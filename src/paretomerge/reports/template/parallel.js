@@ -1,7 +1,11 @@
 // Parallel coordinates: one vertical axis per objective (and weight), each turned so that better is up.
 function parallel(report, rows, keys, { width, height }) {
-  const left = 64, right = 64, top = 62, bottom = 30;
-  const plain = keys.map((key) => axisOf(report, key));
+  const left = 64, right = 64, bottom = 26;
+  let plain = keys.map((key) => axisOf(report, key));
+  const room = Math.max(6, Math.floor(((width - left - right) / (plain.length - 1) - 10) / 7.2));
+  const brief = plain.some(({ name }) => name.length > room), top = brief ? 66 : 50;
+  const names = shortNames(report, plain.filter(({ column }) => column !== null).map(({ column }) => column));
+  if (brief) plain = plain.map((axis, k) => (axis.column === null ? axis : { ...axis, name: names[k - plain.length + names.length] }));
   rows = rows.filter((row) => plain.every((axis) => axis.value(row) !== null));
   if (!rows.length) return { node: html("p", { class: "empty" }, "No point to show.") };
   const gap = (width - left - right) / (plain.length - 1);
@@ -14,7 +18,7 @@ function parallel(report, rows, keys, { width, height }) {
   });
   const chart = blank(width, height, `Parallel coordinates of ${axes.map((axis) => axis.name).join(", ")}; better is up. Arrow keys walk through the points.`);
   const grounds = svg("g"), numbers = svg("g", { "aria-hidden": "true" }), limits = svg("g", { "aria-hidden": "true" }), strands = svg("g"), brushes = svg("g"), probed = svg("g", { "aria-hidden": "true" });
-  for (const axis of axes) drawRuler(grounds, numbers, axis, { top, bottom: height - bottom, room: Math.max(6, Math.floor((gap - 10) / 7.2)) });
+  for (const axis of axes) drawRuler(grounds, numbers, axis, { top, bottom: height - bottom, room });
   grounds.append(svg("text", { x: 12, y: top, transform: `rotate(-90 12 ${top})`, "text-anchor": "end" }, "better →"));
   chart.append(grounds, strands, numbers, limits, probed, brushes);
   drawStrands(report, chart, strands, rows, axes);

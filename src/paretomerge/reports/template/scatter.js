@@ -23,10 +23,14 @@ function scatter(report, rows, axisX, axisY, { width, height, zoomed }) {
   chart.append(svg("defs", {}, svg("clipPath", { id: name }, svg("rect", inner))), field, marks, over);
   const at = (row) => [X(axisX.value(row)), Y(axisY.value(row))];
   for (const band of bands) drawBand(field, band, X, Y, name);
-  drawLinks(report, field, rows, at);
+  const links = drawLinks(report, field, rows, at);
   drawLines(report, field, rows, axisX, axisY, at);
   field.append(bars, lit);
-  for (const row of few) bars.append(...barsOf(row, axisX, axisY, X, Y, `error line-${points.origin[row]}`, at(row)));
+  for (const row of few) {
+    const both = svg("g", {}, barsOf(row, axisX, axisY, X, Y, `error line-${points.origin[row]}`, at(row)));
+    bars.append(both);
+    remember(row, both);
+  }
   const places = drawMarks(report, chart, marks, rows, at);
   placeLabels(over, namedRows(report, rows).map(([row, text]) => ({ x: at(row)[0], y: at(row)[1], text, gap: row === report.chosen ? 13 : 9 })), places,
     [left + 2, top, width - right, height - bottom - 2]);
@@ -39,7 +43,7 @@ function scatter(report, rows, axisX, axisY, { width, height, zoomed }) {
   return {
     node: chart, light: outline, pick: outline,
     probe: (place) => probed.replaceChildren(...probeIn(report, place, axisX, axisY, X, Y)),
-    signs: { bands, bars: few.some((row) => axisX.ends(row)), links: rows.length && report.links.length > 0, lines: linesOf(report, axisX, axisY) },
+    signs: { bands, bars: few.some((row) => axisX.ends(row)), links, lines: linesOf(report, axisX, axisY) },
   };
 }
 
@@ -77,7 +81,9 @@ function drawLines(report, field, rows, axisX, axisY, at) {
 
 function drawLinks(report, field, rows, at) {
   const shown = new Set(rows), links = report.links.filter(([a, b]) => shown.has(a) && shown.has(b));
-  if (links.length <= MANY) for (const [a, b] of links) field.append(svg("path", { d: corners([at(a), at(b)]), class: "link" }));
+  if (links.length > MANY) return false;
+  for (const [a, b] of links) field.append(svg("path", { d: corners([at(a), at(b)]), class: "link" }));
+  return links.length > 0;
 }
 
 function barsOf(row, axisX, axisY, X, Y, style, [x, y]) {

@@ -22,8 +22,8 @@ function space(report, rows, columns, { width, height, view }) {
   chart.append(...Object.values(layers));
   const box = (values) => values.map((value, k) => rulers[k].unit(value));
   const model = {
-    report, rulers, view, layers, columns, zoom: () => view.zoom * Math.min(width / 1.62, height / 1.52),
-    project(point) { const [across, up, depth] = turn(point, view), size = model.zoom(); return [width / 2 + across * size, height / 2 - 8 - up * size, depth]; },
+    report, rulers, view, layers, columns, zoom: () => view.zoom * Math.min((width - 100) / 1.45, (height - 70) / 1.5),
+    project(point) { const [across, up, depth] = turn(point, view), size = model.zoom(); return [width / 2 + 14 + across * size, height / 2 - 14 - up * size, depth]; },
     facets: facetsOf(report, columns).map((three) => inBox(three.map(box))).filter((piece) => piece.length > 2)
       .map((piece) => ({ corners: piece, node: svg("polygon", { class: "facet" }) })),
     points: rows.map((row) => ({ row, box: box(axes.map((axis) => axis.value(row))) })), probe: null,
@@ -45,7 +45,7 @@ function space(report, rows, columns, { width, height, view }) {
   render();
   const bars = () => drawSpaceBars(model);
   return {
-    node: chart, render, light: bars, pick: bars, facets: model.facets.length > 0,
+    node: chart, render, light: bars, pick: bars, facets: model.facets.length > 0, exclude: () => dimFacets(model),
     probe: (place) => { model.probe = place && place.values && columns.every((j) => place.values[j] !== null) ? box(columns.map((j) => place.values[j])) : null; probeInSpace(model); },
   };
 }
@@ -143,6 +143,18 @@ function drawShadows({ points, layers, project, report }, back) {
     }
   }
   layers.shadows.replaceChildren(svg("path", { d: dots.join(""), class: "shadow" }));
+}
+
+// Parts of the surface that a limit on one of its objectives excludes.
+function dimFacets({ facets, rulers, columns }) {
+  const limits = allLimits().map(({ axis, low, high }) => [columns.findIndex((j) => axis === `o${j}`), low, high]).filter(([k]) => k >= 0);
+  for (const { corners: places, node } of facets) {
+    const broken = limits.some(([k, low, high]) => {
+      const middle = places.reduce((sum, place) => sum + place[k], 0) / places.length;
+      return (low !== null && middle < rulers[k].unit(low)) || (high !== null && middle > rulers[k].unit(high));
+    });
+    node.classList.toggle("out", broken);
+  }
 }
 
 function drawFacets({ facets, layers, project }) {

@@ -150,7 +150,9 @@ def read_examples(task: str, path: Path) -> Examples:
         DataError: nothing there, or a broken file.
     """
     tables = read_folder(task, path) if path.is_dir() else read_table(path)
-    return Examples(path, {"": tables} if isinstance(tables, Table) else dict(tables))
+    return Examples(
+        path, {"": tables} if isinstance(tables, Table) else {str(split): table for split, table in tables.items()}
+    )
 
 
 def _entries(folder: Path) -> list[Path]:

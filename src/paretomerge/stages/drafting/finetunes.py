@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.adapters.config import CONFIG as ADAPTER
 from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.folders import WEIGHT_FILES
@@ -75,6 +76,13 @@ def kind_of(config: Mapping[str, Any]) -> Kind | None:
             if str(name).endswith(ending):
                 return kind
     return None
+
+
+def config_of(base: Checkpoint) -> dict[str, Any]:
+    """`config.json` beside a checkpoint; empty where there is none."""
+    if base.source is None:
+        return {}
+    return _read((base.source if base.source.is_dir() else base.source.parent) / "config.json")
 
 
 def find_finetunes(paths: Sequence[str], named: Mapping[str, str]) -> dict[str, Finetune]:

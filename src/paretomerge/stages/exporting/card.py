@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def draw_picture(study: Study, point: FrontPoint, folder: Path, progress: Progre
         objectives=front.objectives,
         scores=front.scores,
         front=front,
-        choice=point,
+        choice=_on_axes(point, front),
     )
     try:
         return draw_front(data, folder / PICTURE)
@@ -112,6 +113,13 @@ def _front_with(study: Study, point: FrontPoint) -> Front | None:
             if 0 <= point.id < len(front) and front[point.id] == point:
                 return front
     return None
+
+
+def _on_axes(point: FrontPoint, front: Front) -> FrontPoint:
+    """The point with the front's objectives only; a measured one may have more."""
+    names = [objective.name for objective in front.objectives]
+    values = {name: point.values[name] for name in names}
+    return replace(point, values=values, stdev={name: point.stdev[name] for name in names})
 
 
 def _any_front(study: Study, point: FrontPoint, progress: Progress) -> Front | None:
