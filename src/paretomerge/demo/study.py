@@ -140,6 +140,7 @@ def _write_report(
         run=str(out),
         choice_rule=rule,
         uncertainty=found.uncertainty,
+        landscape=found.grid,
     )
     return report(data, out)
 

@@ -40,9 +40,8 @@ def sureness(data: ReportData) -> list[str]:
             found.append(f"All {len(data.front)} points of the front are measured.")
     probability = _nondominated(data)
     if probability is not None:
-        found.append(
-            f"That no other point of the front beats the chosen one on everything: {100 * probability:.0f}\u00a0%."
-        )
+        share = "more than 99" if probability > 0.99 else f"{100 * probability:.0f}"
+        found.append(f"With {share}\u00a0% probability no other point of the front beats the chosen one on everything.")
     found += _verified(data)
     warned = [each for each in data.diagnoses if each.severity == "warning"]
     if warned:

@@ -45,6 +45,8 @@ class EstimatedFront:
         gain: the expected relative gain in hypervolume of another batch; NaN where it is not known.
         failures: points that could not be scored, and why.
         diagnoses: signs that previews will fail, at no evaluation; gravest first.
+        grid: what the surrogate predicts all over the simplex; `None` where the method only measures, or in another
+            domain.
     """
 
     front: Front
@@ -55,6 +57,7 @@ class EstimatedFront:
     gain: float
     failures: tuple[Failed, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    grid: PredictedGrid | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -156,10 +159,13 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
             tuple(scorer.failures),
         )
     progress("looking for signs that previews fail")
-    found = replace(found, diagnoses=free_diagnoses(fitted, landscape, found.front, found.scores))
+    found = replace(
+        found,
+        diagnoses=free_diagnoses(fitted, landscape, found.front, found.scores),
+        grid=None if found.surrogate is None else _grid(study, found.surrogate, deviations, sampled),
+    )
     keep_diagnoses(study, found.diagnoses)
-    grid = None if found.surrogate is None else _grid(study, found.surrogate, deviations, sampled)
-    _remember(study, found, grid, estimate.details, budget)
+    _remember(study, found, estimate.details, budget)
     log.info("front of %d points: %s", len(found.front.weights), "; ".join(found.summary))
     for warning in found.warnings:
         log.warning("front: %s", warning)
@@ -273,9 +279,7 @@ def _with_constrained(
     return tuple(objective for objective in study.objectives if objective.name in names)
 
 
-def _remember(
-    study: Study, found: EstimatedFront, grid: PredictedGrid | None, details: Mapping[str, object], budget: int
-) -> None:
+def _remember(study: Study, found: EstimatedFront, details: Mapping[str, object], budget: int) -> None:
     """The front and what it rests on, for `choose`, `export` and `report`."""
     quality = [] if found.surrogate is None else _plain(found.surrogate.fit_quality)
     with study.folder.open_journal() as journal:
@@ -284,9 +288,10 @@ def _remember(
         journal.note("uncertainty", found.uncertainty.as_dict())
         gain = None if np.isnan(found.gain) else found.gain
         journal.note("search", {"budget": budget, "stopped": found.stopped, "gain": gain, **details})
-        journal.note("landscape", None if grid is None else {"recipe": digest_recipe(study.recipe), **grid.as_dict()})
+        recipe, grid = digest_recipe(study.recipe), found.grid
+        journal.note("landscape", None if grid is None else {"recipe": recipe, **grid.as_dict()})
         # Last: a front in the journal has everything else beside it.
-        journal.note("front", {"recipe": digest_recipe(study.recipe), **found.front.as_dict()})
+        journal.note("front", {"recipe": recipe, **found.front.as_dict()})
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

@@ -71,7 +71,7 @@ def digest_of_harness(section: HarnessSection, split: Split) -> str:
 
 
 def _key(section: HarnessSection) -> str:
-    """What a section's objectives depend on, as far as it can be known without lm-eval, which takes seconds to import."""
+    """What a section's objectives depend on, as far as it is known without importing lm-eval, which takes seconds."""
     digest = hashlib.sha256(json.dumps(section.model_dump(mode="json"), sort_keys=True).encode())
     digest.update(harness_version().encode())
     for file in sorted(file for folder in section.include for file in Path(folder).rglob("*.yaml")):

@@ -70,7 +70,8 @@ function action(label, run) {
 }
 
 function pointAnswer(front, { point, rule }, limits, go) {
-  const sure = front.nondominated ? ` That no other point of this front beats it on everything has probability ${general(100 * front.nondominated[point], 3)} %.` : "";
+  const share = front.nondominated ? 100 * front.nondominated[point] : null;
+  const sure = share === null ? "" : ` With ${share > 99 ? "more than 99" : general(share, 3)} % probability no other point of this front beats it on everything.`;
   const parts = [
     html("h3", {}, `Point ${point}`), html("p", { class: "rule" }, rule),
     valueTable(front, front.values[point], front.intervals[point], front.level, limits),
