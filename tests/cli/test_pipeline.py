@@ -223,6 +223,7 @@ def test_names_of_tasks_stand_for_their_only_objective(twins: Twins) -> None:
 @pytest.mark.parametrize("columns", [80, 120])
 def test_what_people_read_fits_their_terminal(twins: Twins, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("PARETOMERGE_PROGRESS", "off")  # a busy machine is no warning
     for arguments in (
         ("check", twins.folder / "recipe.yaml"),
         ("fit", twins.run),

@@ -115,7 +115,9 @@ def _check_recipe(recipe: str, max_distance: float | None, quick: bool, json: bo
         if row.status == "warning":
             typer.echo(f"warning: {row.what}: {row.message}", err=True)
     found.raise_if_bad()
-    typer.echo(f"everything fits\nnext: paretomerge front {recipe}")
+    warned = sum(row.status == "warning" for row in found.rows)
+    doubt = "" if not warned else f", with {warned} warning{'s' if warned > 1 else ''} to look at"
+    typer.echo(f"everything fits{doubt}\nnext: paretomerge front {recipe}")
 
 
 def _say(text: str) -> None:

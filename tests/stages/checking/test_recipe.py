@@ -119,6 +119,9 @@ def test_a_finetune_in_the_wrong_place_is_warned_of(own: Path) -> None:
     found = check_recipe(own / "recipe.yaml")
     assert found.ok
     assert any("signs is no better than the base" in row.message for row in found.rows if row.status == "warning")
+    answer = invoke("check", own / "recipe.yaml")
+    assert "warning: finetunes: signs is no better than the base" in answer.err
+    assert "everything fits, with " in answer.out
 
 
 def test_an_evaluator_alone_needs_no_data_and_costs_what_nobody_knows(own: Path) -> None:
