@@ -64,8 +64,8 @@ OPTIONS = {
         *("--regret", "--risk", "--one-se", "--towards", "--joint", "--json"),
     ],
     "export": [
-        *("run", "out", "--point", "--joint", "--adapter", "--rank", "--tolerance", "--mergekit", "--weights-only"),
-        *("--dtype", "--check", "--overwrite", "--json"),
+        *("run", "out", "--point", "--weights", "--joint", "--adapter", "--rank", "--tolerance", "--mergekit"),
+        *("--weights-only", "--dtype", "--check", "--overwrite", "--json"),
     ],
     "finetune": [
         *("recipe", "out", "--weights", "--point", "--task", "--start", "--steps", "--learning-rate", "--seed"),

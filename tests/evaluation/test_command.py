@@ -242,3 +242,9 @@ def test_scores_of_a_program_can_be_paired(folder: Path) -> None:
     evaluate = CommandEvaluator(_command(), _write, folder=folder)
     found = evaluate_one(_params(1.0), evaluate, [Objective("acc[a]", task="a", metric="acc")])
     np.testing.assert_array_equal(found.examples["acc[a]"], [3.0, 4.0])
+
+
+def test_python_is_the_interpreter_that_runs_this(folder: Path) -> None:
+    evaluate = CommandEvaluator(["{python}", "score.py", "{model_dir}", "{task}", "{split}"], _write, folder=folder)
+    assert evaluate.command[0] == sys.executable
+    assert evaluate(_params(1.0), "a")["acc"] == [3.0, 4.0]

@@ -20,8 +20,11 @@ def test_sureness_counts_what_is_predicted_measured_verified_and_warned(data):
     words = [re.sub("<[^>]*>", "", sentence) for sentence in sureness(data)]
     merged = data.scores.origin.count("merged")
     assert words[0] == f"All {len(data.front)} points of the front are predicted, from {merged} measured merged models."
-    probability = data.uncertainty.nondominated[data.choice.id]
-    assert words[1].endswith(f"beats the chosen one on everything: {100 * probability:.0f}\u00a0%.")
+    beaten = "probability no other point of the front beats the chosen one on everything."
+    assert words[1] == f"With more than 99\u00a0% {beaten}"
+    doubted = np.where(np.arange(len(data.front)) == data.choice.id, 0.734, data.uncertainty.nondominated)
+    unsure = dataclasses.replace(data, uncertainty=dataclasses.replace(data.uncertainty, nondominated=doubted))
+    assert sureness(unsure)[1] == f"With 73\u00a0% {beaten}"
     assert words[2] == f"Held against {len(data.verification.truths)} jointly finetuned models."
     assert words[3] == "1 diagnosis warns that the preview may fail."
 

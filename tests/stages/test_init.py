@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,16 @@ def test_every_guess_has_a_reason(home: Path) -> None:
     assert "(40 training, 30 validation, 20 test)" in found["data of book"].value
     assert found["text"].value == "column 'text'"
     assert found["max_length"].value == "16"
-    assert found["max_length"].why == "95 % of the texts of every task have fewer tokens"
+    assert re.fullmatch(r"the longest text that was looked at has \d tokens", found["max_length"].why)
+
+
+def test_a_few_stray_texts_do_not_make_all_texts_long(home: Path) -> None:
+    file = home / "data" / "movie" / "train.jsonl"
+    rows = file.read_text(encoding="utf-8")
+    file.write_text(rows + json.dumps({"text": "a fine film " * 30, "label": "positive"}) + "\n", encoding="utf-8")
+    found = {guess.what: guess for guess in _draft(home).guesses}
+    assert found["max_length"].value == "16"
+    assert found["max_length"].why == "95 % of the texts of every task have fewer tokens; the longest has 92"
 
 
 def test_what_can_be_set_is_shown_as_comments(home: Path) -> None:

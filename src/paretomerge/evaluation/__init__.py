@@ -10,6 +10,7 @@ from paretomerge.evaluation.base import (
     measure_tasks,
     standard_error,
 )
+from paretomerge.evaluation.by_task import ByTask
 from paretomerge.evaluation.callables import ModuleEvaluator
 from paretomerge.evaluation.combined import CombinedEvaluator
 from paretomerge.evaluation.command import CommandEvaluator, require_program
@@ -39,6 +40,7 @@ from paretomerge.evaluation.subsets import Part, count_examples, in_own_order, j
 from paretomerge.evaluation.supervised import SupervisedEvaluator, supervised_objectives
 
 __all__ = [
+    "ByTask",
     "CombinedEvaluator",
     "CommandEvaluator",
     "Evaluation",

@@ -1,6 +1,8 @@
 """An evaluator in any language: a program that reads a model's folder and prints its scores as JSON.
 
-    python evaluate.py {model_dir} --task {task} --split {split}
+    {python} evaluate.py {model_dir} --task {task} --split {split}
+
+`{python}` is the interpreter that paretomerge runs in; a bare `python` is whatever the shell finds.
 
 With `{task}` (or the variable `PARETOMERGE_TASK`) in the command it is called once per task and prints that task's
 scores: `{"acc": [1, 0, 1]}`, `{"acc": 0.91, "acc_stderr": 0.01}`, a list, or one number. Without it one call serves
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +27,7 @@ from paretomerge.evaluation.programs import ProgramError, run_program
 from paretomerge.types import Params, Split, spec_of
 from paretomerge.types.params import digest_params
 
-PLACES = ("{model_dir}", "{task}", "{split}")
+PYTHON = "{python}"
 TASK_VARIABLE = "PARETOMERGE_TASK"
 LARGE = 4_000_000_000
 """Bytes of a model above which it is said that each evaluation writes it."""
@@ -43,7 +46,7 @@ class CommandEvaluator:
     another exit status than 0 is tried again `retries` times; a timeout, or output that is no JSON, is not.
 
     Args:
-        command: program and arguments, in which `{model_dir}`, `{task}` and `{split}` are filled in.
+        command: program and arguments, in which `{model_dir}`, `{task}`, `{split}` and `{python}` are filled in.
         write: `(params, folder)`: writes a model.
         split: what `{split}` stands for.
         timeout: seconds that a call may take.
@@ -64,7 +67,7 @@ class CommandEvaluator:
 
     def __post_init__(self) -> None:
         """Look for the program."""
-        object.__setattr__(self, "command", tuple(self.command))
+        object.__setattr__(self, "command", tuple(word.replace(PYTHON, sys.executable) for word in self.command))
         object.__setattr__(self, "_held", _Held())
         require_program(self.command, self.folder)
         if not self.timeout > 0 or self.retries < 0:

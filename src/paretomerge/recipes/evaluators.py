@@ -121,8 +121,8 @@ class CommandSection(Section):
     """A program that reads a folder with a model and prints scores as JSON; see `evaluation.CommandEvaluator`.
 
     Args:
-        command: words, or text that is split into words as a shell does; `{model_dir}`, `{task}` and `{split}` are
-            filled in. It runs in the recipe's folder.
+        command: words, or text that is split into words as a shell does; `{model_dir}`, `{task}`, `{split}` and
+            `{python}` (the interpreter that paretomerge runs in) are filled in. It runs in the recipe's folder.
         timeout: seconds that a call may take.
         retries: how often a call that failed is tried again.
         shell: whether the text is handed to `sh`, with `PARETOMERGE_MODEL_DIR`, `_TASK` and `_SPLIT` as variables.

@@ -15,7 +15,7 @@ from paretomerge.fronts.search import thinned
 from paretomerge.fronts.uncertainty import FrontUncertainty, front_uncertainty
 from paretomerge.recipes import digest_recipe, method
 from paretomerge.reports.grid import PredictedGrid, grid_points, predicted_grid
-from paretomerge.stages.evaluators import default_objectives
+from paretomerge.stages.evaluating.evaluators import default_objectives
 from paretomerge.stages.fitting.fit import Fitted, fit_run
 from paretomerge.stages.free_diagnoses import free_diagnoses, keep_diagnoses
 from paretomerge.stages.landscape import landscape_of

@@ -302,8 +302,8 @@ def _settings(found: _Found, columns: ColumnGuess) -> dict[str, Any]:
         if length is None:
             found.warnings.append(f"no tokenizer could be read in {found.model_folder}, so max_length is its default")
         else:
-            settings["max_length"] = length
-            found.guesses.append(Guess("max_length", str(length), "95 % of the texts of every task have fewer tokens"))
+            settings["max_length"] = length.tokens
+            found.guesses.append(Guess("max_length", str(length.tokens), length.why))
     largest = max((examples.largest for examples in found.examples.values()), default=0)
     if largest > SCORED:
         settings["examples"] = SCORED

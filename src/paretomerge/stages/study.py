@@ -1,69 +1,32 @@
-"""An opened run: recipe, checkpoints, problem and journal together."""
+"""An opened run: recipe, checkpoints, problem, journal and evaluators together."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from paretomerge.checkpoints import Alignment, Checkpoint, align, open_checkpoint
+from paretomerge.checkpoints import Alignment, align, open_checkpoint
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import RecipeError
 from paretomerge.evaluation import Evaluator
 from paretomerge.recipes import Recipe, digest_recipe, dump_recipe, load_recipe
 from paretomerge.runs import RunFolder
-from paretomerge.stages.evaluators import evaluator_digest, evaluator_objectives, evaluator_of
-from paretomerge.stages.problems import load_problem, problem_source
-from paretomerge.types import Objective, Problem, Split
+from paretomerge.stages.evaluating.evaluators import evaluator_digest, evaluator_objectives, evaluator_of
+from paretomerge.stages.opened import Opened
+from paretomerge.stages.problems import load_problem
+from paretomerge.types import Objective, Split
 
 
 @dataclass(frozen=True)
-class Study:
-    """A recipe with everything it names opened.
-
-    Args:
-        recipe: the settings.
-        folder: where results go.
-        base: the base checkpoint, lazily.
-        finetunes: task → checkpoint, lazily.
-        problem: model and data, when the recipe names them.
-    """
-
-    recipe: Recipe
-    folder: RunFolder
-    base: Checkpoint
-    finetunes: Mapping[str, Checkpoint]
-    problem: Problem | None
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Task names, in the recipe's order."""
-        return tuple(self.recipe.tasks)
+class Study(Opened):
+    """A recipe with everything it names opened, and what it measures."""
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What is measured."""
         return evaluator_objectives(self)
-
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """What evaluations depend on besides method and weights: the checkpoints' contents."""
-        return {"base": self.base.digest, **{task: finetune.digest for task, finetune in self.finetunes.items()}}
-
-    def require_problem(self, what: str) -> Problem:
-        """The problem, or `RecipeError`."""
-        if self.problem is None:
-            raise RecipeError(
-                f"{what} needs model and data: give `problem:` in the recipe, sequence_classification, causal_lm, or a "
-                "function that returns a Problem"
-            )
-        return self.problem
 
     def evaluator(self, split: Split) -> Evaluator:
         """The recipe's own evaluators, or losses and accuracies on a split of the problem."""
@@ -72,23 +35,6 @@ class Study:
     def evaluator_digest(self, split: Split) -> str:
         """What scores depend on besides the model: its source, or the problem's source and examples of the split."""
         return evaluator_digest(self, split)
-
-    def problem_digest(self, split: Split) -> str:
-        """What curvature, losses and trainings depend on: the problem's source and the examples of a split.
-
-        The source of a problem made from files is the model's configuration.
-        """
-        problem = self.require_problem("this")
-        if split not in self._problem_digests:
-            digest = hashlib.sha256(f"{problem.likelihood}|{self.recipe.problem}|".encode())
-            digest.update(problem_source(self.recipe, self.base))
-            digest.update(_digest_examples(problem, split).encode())
-            self._problem_digests[split] = digest.hexdigest()
-        return self._problem_digests[split]
-
-    @cached_property
-    def _problem_digests(self) -> dict[Split, str]:
-        return {}
 
     def check(self) -> Alignment:
         """Pre-flight: everything that does not fit, at once."""
@@ -161,14 +107,3 @@ def _may_replace(folder: RunFolder, held: Recipe) -> bool:
         return False
     with folder.open_journal() as journal:
         return not (journal.count() or journal.ledger())
-
-
-def _digest_examples(problem: Problem, split: Split) -> str:
-    digest = hashlib.sha256()
-    for task in problem.tasks:
-        for inputs, targets in problem.batches(task, split):
-            parts = inputs.values() if isinstance(inputs, Mapping) else [inputs]
-            for tensor in (*parts, targets):
-                if isinstance(tensor, torch.Tensor):
-                    digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -154,6 +154,7 @@ def test_lm_eval_leaves_nothing_behind(
     import huggingface_hub
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    datasets.enable_progress_bars()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     random.seed(5)
     np.random.seed(5)

@@ -256,7 +256,7 @@ def _stop_at(number: int) -> Any:
     seen = []
 
     def progress(message: str) -> None:
-        if "curvature" in message or "gradient" in message:
+        if ("curvature" in message or "gradient" in message) and ": batch" not in message:
             seen.append(message)
             if len(seen) > number:
                 raise StoppedError

@@ -14,7 +14,7 @@ from paretomerge.stages.check import Preflight, check_models
 from paretomerge.stages.checking.costs import RunCost, estimate_run
 from paretomerge.stages.checking.rows import CheckRow, Rows
 from paretomerge.stages.checking.trials import Trial, try_models
-from paretomerge.stages.evaluators import check_evaluators
+from paretomerge.stages.evaluating.evaluators import check_evaluators
 from paretomerge.stages.front import recipe_constraints, traded_objectives
 from paretomerge.stages.problems import load_problem
 from paretomerge.stages.scoring.models import Progress, silent

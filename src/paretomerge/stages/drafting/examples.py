@@ -18,11 +18,14 @@ from paretomerge.stages.drafting.finetunes import Finetune, Kind
 FOLDERS = ("data", "datasets", "dataset", ".")
 """Where examples are looked for below the places of base and finetunes."""
 
-TEXTS_MEASURED = 200
+TEXTS_MEASURED = 1000
 """Texts of every task whose tokens are counted."""
 
 SHARE_WHOLE = 0.95
 """So many of the texts shall not be cut."""
+
+STRAY = 2.0
+"""Texts this many times as long as nearly all others are cut: a batch is padded to its longest."""
 
 WANTED: dict[Kind, tuple[str, ...]] = {
     "sequence_classification": ("text", "label"),
@@ -122,25 +125,38 @@ def guess_columns(kind: Kind, found: Mapping[str, Examples]) -> ColumnGuess:
     return ColumnGuess(columns, why, tuple(doubts))
 
 
-def measure_length(model: ModelFolder, found: Mapping[str, Examples], columns: Sequence[str]) -> int | None:
-    """Tokens that hold 95 % of the texts of every task, rounded up; `None` where no tokenizer can be read.
+@dataclass(frozen=True)
+class Length:
+    """Tokens of a text at most, and why so many."""
 
-    Counted on the first rows of each task.
+    tokens: int
+    why: str
+
+
+def measure_length(model: ModelFolder, found: Mapping[str, Examples], columns: Sequence[str]) -> Length | None:
+    """Tokens that hold every text, or 95 % of them where a few are far longer; `None` where no tokenizer can be read.
+
+    Counted on the first rows of each task, and rounded up.
     """
     try:
         tokenizer = model.tokenizer()
     except ParetomergeError:
         return None
-    needed = 0
+    longest = most = 0
     for examples in found.values():
         table = examples.first
         rows = range(min(len(table), TEXTS_MEASURED))
         parts = [[str(value or "") for value in table.values(name, rows)] for name in columns]
         joined = [" ".join(texts) for texts in zip(*parts, strict=True)]
         lengths = sorted(len(tokens) for tokens in tokenizer(joined, verbose=False)["input_ids"])
-        needed = max(needed, lengths[min(len(lengths) - 1, math.ceil(SHARE_WHOLE * len(lengths)))])
-    rounded = max(16, 8 * math.ceil(needed / 8))
-    return min(rounded, model.longest) if model.longest else rounded
+        longest = max(longest, lengths[-1])
+        most = max(most, lengths[min(len(lengths) - 1, math.ceil(SHARE_WHOLE * len(lengths)))])
+    cut = longest > STRAY * most
+    needed = max(16, 8 * math.ceil((most if cut else longest) / 8))
+    why = f"95 % of the texts of every task have fewer tokens; the longest has {longest}"
+    if model.longest and needed > model.longest:
+        return Length(model.longest, "the model takes no more")
+    return Length(needed, why if cut else f"the longest text that was looked at has {longest} tokens")
 
 
 def read_examples(task: str, path: Path) -> Examples:

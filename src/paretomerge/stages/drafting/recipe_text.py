@@ -18,6 +18,13 @@ FEWEST_EVALUATIONS = 10
 CURVED = 200
 """Examples per task for the posteriors: from 100 on they are stable, 700 are a little better."""
 
+METRICS = {
+    "sequence_classification": "loss, accuracy, f1",
+    "image_classification": "loss, accuracy, f1",
+    "causal_lm": "loss, perplexity, exact_match",
+}
+"""What a recipe shows of the metrics that each kind of problem has."""
+
 SCORED = 1000
 """Examples of a split that are read at most: an accuracy is then known to 1.5 percentage points or better."""
 
@@ -82,7 +89,7 @@ def _problem(parts: RecipeParts) -> list[str]:
             "# TODO: these models have no head that a problem from files knows. Give a function that returns a",
             "# Problem, or score merged models by an evaluator of your own (see Recipes in the documentation):",
             "# problem: problem.py:build",
-            "# evaluator: {command: python evaluate.py {model_dir} --task {task}}",
+            "# evaluator: {command: '{python} evaluate.py {model_dir} --task {task}'}",
         ]
     lines = [f"problem: {parts.problem}"]
     lines += [f"# {setting}: {found}" for setting, found in parts.columns.items()]
@@ -90,7 +97,7 @@ def _problem(parts: RecipeParts) -> list[str]:
         lines.append(f"problem_settings: {_flow(dict(parts.settings))}")
     lines += [
         "# Also: batch_size: 32 (of curvature and evaluation), shares: [0.8, 0.1, 0.1] (where a task is one file)",
-        "# evaluator: {metrics: [loss, accuracy, f1]}  # what is measured; loss and accuracy without it",
+        f"# evaluator: {{metrics: [{METRICS[parts.problem]}]}}  # what is measured; loss and accuracy without it",
     ]
     return lines
 

@@ -16,7 +16,7 @@ from paretomerge.checkpoints.writing.writer import require_free_target
 from paretomerge.errors import DataError, InputError
 from paretomerge.runs import Journal, evaluation_key
 from paretomerge.stages.choose import CHOSEN, point_of
-from paretomerge.stages.evaluators import tells_splits_apart
+from paretomerge.stages.evaluating.evaluators import tells_splits_apart
 from paretomerge.stages.joint.trained import ADAPTER, POSTERIOR, copy_trained, read_manifest
 from paretomerge.stages.joint.training import (
     Start,

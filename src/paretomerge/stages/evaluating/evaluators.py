@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from paretomerge.errors import DataError, ParetomergeError
+from paretomerge.errors import ParetomergeError
 from paretomerge.evaluation import (
+    ByTask,
     CombinedEvaluator,
     Evaluator,
     SupervisedEvaluator,
-    count_examples,
     problem_evaluator,
     problem_objectives,
     supervised_objectives,
-    takes_examples,
 )
 from paretomerge.recipes import (
     CommandSection,
@@ -31,13 +28,11 @@ from paretomerge.recipes import (
     load_function,
     read_source,
 )
-from paretomerge.stages.commands import command_digest, command_evaluator
-from paretomerge.stages.harness import digest_of_harness, evaluator_of_harness, objectives_of_harness
+from paretomerge.stages.evaluating.commands import command_digest, command_evaluator
+from paretomerge.stages.evaluating.harness import digest_of_harness, evaluator_of_harness, objectives_of_harness
+from paretomerge.stages.opened import Opened
 from paretomerge.stages.problems import load_questions
 from paretomerge.types import Objective, Problem, Split
-
-if TYPE_CHECKING:
-    from paretomerge.stages.study import Study
 
 _DEFAULT = ("loss", "accuracy")
 
@@ -50,7 +45,7 @@ class EvaluatorCheck:
     error: str = ""
 
 
-def evaluator_of(study: Study, split: Split) -> Evaluator:
+def evaluator_of(study: Opened, split: Split) -> Evaluator:
     """Who scores models on a split: the recipe's evaluators together, or losses and accuracies of the problem.
 
     Raises:
@@ -67,7 +62,7 @@ def evaluator_of(study: Study, split: Split) -> Evaluator:
     return _by_task(study, parts)
 
 
-def evaluator_objectives(study: Study) -> tuple[Objective, ...]:
+def evaluator_objectives(study: Opened) -> tuple[Objective, ...]:
     """What is measured: what the evaluators bring by themselves, and the recipe's objectives.
 
     An objective of the recipe for the same task and metric stands in place of the evaluator's own.
@@ -85,7 +80,7 @@ def evaluator_objectives(study: Study) -> tuple[Objective, ...]:
     return (*found, *replacing.values())
 
 
-def default_objectives(study: Study) -> tuple[Objective, ...]:
+def default_objectives(study: Opened) -> tuple[Objective, ...]:
     """What a front trades off when neither objectives nor a metric were chosen.
 
     All that the recipe lists; of what evaluators bring by themselves, the first of each task.
@@ -98,7 +93,7 @@ def default_objectives(study: Study) -> tuple[Objective, ...]:
     return tuple(chosen)
 
 
-def evaluator_digest(study: Study, split: Split) -> str:
+def evaluator_digest(study: Opened, split: Split) -> str:
     """What scores depend on besides the model: sources, files, versions and settings of the evaluators."""
     sections = study.recipe.evaluators
     if not sections:
@@ -112,7 +107,7 @@ def tells_splits_apart(recipe: Recipe) -> bool:
     return not recipe.evaluators or any(_knows_split(section) for section in recipe.evaluators)
 
 
-def check_evaluators(study: Study) -> tuple[EvaluatorCheck, ...]:
+def check_evaluators(study: Opened) -> tuple[EvaluatorCheck, ...]:
     """What can be known of each section before a model is scored: whether functions, tasks and programs are there."""
     found = []
     for section in study.recipe.evaluators:
@@ -128,43 +123,7 @@ def check_evaluators(study: Study) -> tuple[EvaluatorCheck, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, eq=False)
-class _ByTask:
-    """Each task by the evaluators that it has."""
-
-    parts: Mapping[str, Evaluator]
-
-    @property
-    def takes_examples(self) -> bool:
-        return all(takes_examples(part) and _agree(part, task) for task, part in self.parts.items())
-
-    @property
-    def not_means(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for part in self.parts.values() for name in getattr(part, "not_means", ())))
-
-    def count_examples(self, task: str) -> int | None:
-        return count_examples(self._part(task), task)
-
-    def __call__(self, params: Any, task: str, examples: np.ndarray | None = None) -> Any:
-        part = self._part(task)
-        return part(params, task) if examples is None else part(params, task, examples=examples)
-
-    def _part(self, task: str) -> Evaluator:
-        if task not in self.parts:
-            raise DataError(
-                f"no evaluator scores the task {task!r}: name it below lm_eval, or add an evaluator such as  "
-                "metrics: [loss, accuracy]"
-            )
-        return self.parts[task]
-
-
-def _agree(part: Evaluator, task: str) -> bool:
-    """Whether evaluators that score a task together have the same examples, as far as their number tells."""
-    parts = part.parts if isinstance(part, CombinedEvaluator) else (part,)
-    return len({count_examples(each, task) for each in parts}) == 1
-
-
-def _by_task(study: Study, parts: Sequence[Evaluator]) -> Evaluator:
+def _by_task(study: Opened, parts: Sequence[Evaluator]) -> Evaluator:
     found: dict[str, Evaluator] = {}
     for task in study.tasks:
         own = [
@@ -174,16 +133,16 @@ def _by_task(study: Study, parts: Sequence[Evaluator]) -> Evaluator:
         ]
         if own:
             found[task] = own[0] if len(own) == 1 else CombinedEvaluator(own)
-    return _ByTask(found)
+    return ByTask(found)
 
 
-def _tasks_of(study: Study, section: EvaluatorSection) -> tuple[str, ...]:
+def _tasks_of(study: Opened, section: EvaluatorSection) -> tuple[str, ...]:
     if not isinstance(section, HarnessSection):
         return study.tasks
     return tuple(task for task in study.tasks if task in section.lm_eval)
 
 
-def _part(study: Study, section: EvaluatorSection, split: Split) -> Evaluator:
+def _part(study: Opened, section: EvaluatorSection, split: Split) -> Evaluator:
     if isinstance(section, FunctionSection):
         return load_function(section.function)
     if isinstance(section, HarnessSection):
@@ -195,13 +154,13 @@ def _part(study: Study, section: EvaluatorSection, split: Split) -> Evaluator:
     return problem_evaluator(problem, split, section.metrics, questions, section.generation.model_dump())
 
 
-def _own_objectives(study: Study, section: EvaluatorSection) -> tuple[Objective, ...]:
+def _own_objectives(study: Opened, section: EvaluatorSection) -> tuple[Objective, ...]:
     if isinstance(section, MetricsSection):
         return problem_objectives(study.require_problem("measuring metrics"), section.metrics)
     return objectives_of_harness(study, section) if isinstance(section, HarnessSection) else ()
 
 
-def _digest_of(study: Study, section: EvaluatorSection, split: Split) -> str:
+def _digest_of(study: Opened, section: EvaluatorSection, split: Split) -> str:
     if isinstance(section, FunctionSection):
         return hashlib.sha256(section.function.encode() + read_source(section.function)).hexdigest()
     if isinstance(section, HarnessSection):
@@ -220,7 +179,7 @@ def _digest_of(study: Study, section: EvaluatorSection, split: Split) -> str:
     return hashlib.sha256(f"{digest}|{json.dumps(asked, sort_keys=True)}".encode()).hexdigest()
 
 
-def _problem_metrics_digest(study: Study, split: Split) -> str:
+def _problem_metrics_digest(study: Opened, split: Split) -> str:
     """The problem's source and the examples of the split."""
     problem, digest = study.require_problem("evaluation"), study.problem_digest(split)
     # Accuracies of tokens came later: what was stored without them is measured again.
@@ -233,7 +192,7 @@ def _default_metrics(problem: Problem) -> set[str]:
     return {objective.metric for objective in supervised_objectives(problem)}
 
 
-def _given(study: Study) -> tuple[Objective, ...]:
+def _given(study: Opened) -> tuple[Objective, ...]:
     return tuple(Objective(**section.model_dump()) for section in study.recipe.objectives)
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,10 +23,8 @@ from paretomerge.evaluation import (
 )
 from paretomerge.exports import complete_side_files
 from paretomerge.recipes import HarnessSection
+from paretomerge.stages.opened import Opened
 from paretomerge.types import Objective, Split
-
-if TYPE_CHECKING:
-    from paretomerge.stages.study import Study
 
 _FACT = "lm_eval_objectives"
 
@@ -48,7 +45,7 @@ def evaluator_of_harness(
     return HarnessEvaluator(lambda: model.build(settings.device), _tasks(section, split), settings)
 
 
-def objectives_of_harness(study: Study, section: HarnessSection) -> tuple[Objective, ...]:
+def objectives_of_harness(study: Opened, section: HarnessSection) -> tuple[Objective, ...]:
     """What a section measures; kept in the run, because asking lm-eval takes seconds and reads its data.
 
     Raises:
@@ -79,7 +76,7 @@ def _key(section: HarnessSection) -> str:
     return digest.hexdigest()
 
 
-def _recalled(study: Study) -> dict[str, list[dict[str, object]]]:
+def _recalled(study: Opened) -> dict[str, list[dict[str, object]]]:
     if not study.folder.is_run:
         return {}
     with study.folder.open_journal() as journal:

@@ -12,7 +12,7 @@ from tests.tiny import read_params, write_recipe
 from paretomerge.errors import DataError
 from paretomerge.evaluation import count_examples, takes_examples
 from paretomerge.stages import Study, estimate_run_front, export_point, open_study
-from paretomerge.stages.evaluators import check_evaluators, tells_splits_apart
+from paretomerge.stages.evaluating.evaluators import check_evaluators, tells_splits_apart
 from paretomerge.stages.front import traded_objectives
 
 pytest.importorskip("lm_eval", reason="the optional extra lm-eval is not installed")
@@ -79,7 +79,7 @@ def test_objectives_of_lm_eval_are_remembered_in_the_run(folder: Path, monkeypat
     def asked(*arguments: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr("paretomerge.stages.harness.harness_objectives", asked)
+    monkeypatch.setattr("paretomerge.stages.evaluating.harness.harness_objectives", asked)
     assert open_study(study.folder.path).objectives == first
     with (folder / "tasks" / "choices.yaml").open("a", encoding="utf-8") as file:
         file.write("# other metrics, perhaps\n")

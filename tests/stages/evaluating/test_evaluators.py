@@ -25,7 +25,7 @@ from tests.tiny import (
 from paretomerge.errors import EvaluationError, InputError
 from paretomerge.evaluation import SupervisedEvaluator, count_examples, evaluate_one, takes_examples
 from paretomerge.stages import Study, estimate_run_front, export_point, open_study
-from paretomerge.stages.evaluators import check_evaluators, default_objectives, tells_splits_apart
+from paretomerge.stages.evaluating.evaluators import check_evaluators, default_objectives, tells_splits_apart
 from paretomerge.stages.front import traded_objectives
 
 # Another language, as it were: without torch, and quick to start.

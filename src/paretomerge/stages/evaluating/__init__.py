@@ -1,0 +1,1 @@
+"""Who scores models: the evaluators of a recipe, made from its sections."""
