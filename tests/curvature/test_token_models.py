@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from paretomerge.curvature import LossModel, dense_gauss_newton, diagonal_fisher, expand_in_subspace, loss_gradient
+from paretomerge.curvature import (
+    LossModel,
+    dense_gauss_newton,
+    diagonal_fisher,
+    expand_in_subspace,
+    gauss_newton,
+    loss_gradient,
+)
 from paretomerge.posteriors import Basis, DirectionLabel
 from paretomerge.types import Layout
 
@@ -84,6 +91,31 @@ def test_a_subspace_takes_the_dense_matrix_along_its_directions(setup, mode):
     assert torch.allclose(found.curvature, matrix @ dense.curvature @ matrix.T, atol=1e-12)
     assert found.loss == pytest.approx(dense.loss, rel=1e-12)
     assert found.passes == (15 if mode == "forward" else 5 * 4 * 5)
+
+
+def test_batches_too_large_for_memory_are_taken_in_parts(setup, monkeypatch):
+    model, params, batches = setup
+    direction = {name: torch.randn_like(tensor) for name, tensor in params.items()}
+    other = {name: torch.randn_like(tensor) for name, tensor in params.items()}
+    basis = Basis((direction, other), (DirectionLabel("a"), DirectionLabel("b")))
+    whole = expand_in_subspace(model, params, basis, batches, 4)
+    seen = []
+    real = gauss_newton.output_tangents
+
+    def watched(model, params, basis, inputs, targets, mode):
+        seen.append(len(targets))
+        return real(model, params, basis, inputs, targets, mode)
+
+    monkeypatch.setattr(gauss_newton, "output_tangents", watched)
+    monkeypatch.setattr(gauss_newton, "LARGEST_TANGENTS", 2 * 2 * 4 * 5 * 8)  # two examples, two directions
+    parts = expand_in_subspace(model, params, basis, batches, 4)
+    assert seen == [2, 1, 1]
+    assert (parts.examples, parts.passes) == (whole.examples, whole.passes) == (4, 8)
+    torch.testing.assert_close(parts.curvature, whole.curvature, rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(parts.gradient, whole.gradient, rtol=1e-13, atol=1e-15)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-14)
+    monkeypatch.setattr(gauss_newton, "LARGEST_TANGENTS", 1)
+    assert torch.allclose(expand_in_subspace(model, params, basis, batches, 4).curvature, whole.curvature)
 
 
 def test_the_true_fisher_is_the_gauss_newton_diagonal_on_average(setup):

@@ -23,7 +23,7 @@ def take_examples(batches: Iterable[Batch], limit: int | None = None) -> Iterato
         if size <= 0:
             continue
         seen += size
-        yield (inputs, targets) if size == len(targets) else (_cut(inputs, size), targets[:size])
+        yield (inputs, targets) if size == len(targets) else (_rows(inputs, slice(size)), targets[:size])
         if left is not None:
             left -= size
             if left == 0:
@@ -66,7 +66,17 @@ class Counted:
         return len(self.batches)
 
 
-def _cut(inputs: Any, size: int) -> Any:
+def split_batch(batch: Batch, size: int) -> Iterator[Batch]:
+    """The examples of a batch in parts of at most `size`, in their order."""
+    inputs, targets = batch
+    if len(targets) <= size:
+        yield batch
+        return
+    for start in range(0, len(targets), size):
+        yield _rows(inputs, slice(start, start + size)), targets[start : start + size]
+
+
+def _rows(inputs: Any, rows: slice) -> Any:
     if isinstance(inputs, Mapping):
-        return {name: value[:size] for name, value in inputs.items()}
-    return inputs[:size]
+        return {name: value[rows] for name, value in inputs.items()}
+    return inputs[rows]

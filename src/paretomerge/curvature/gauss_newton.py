@@ -20,11 +20,14 @@ import torch
 from torch import Tensor
 
 from paretomerge.curvature.attention import differentiable_attention
-from paretomerge.curvature.examples import take_examples
+from paretomerge.curvature.examples import split_batch, take_examples
 from paretomerge.curvature.predictor import LossModel
 from paretomerge.curvature.tangents import TangentMode, output_tangents
 from paretomerge.posteriors import Basis
 from paretomerge.types import Batch, Layout, Params
+
+LARGEST_TANGENTS = 256 * 2**20
+"""Bytes of `J V` at once, unless one example alone has more; what is computed from them takes three times as much."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +63,31 @@ def expand_in_subspace(
     passes = 0
     # Forward-mode differentiation has no rule for fused attention kernels.
     with torch.no_grad(), differentiable_attention():
-        for inputs, targets in take_examples(batches, limit):
-            outputs, tangents, cost = output_tangents(model, params, basis, inputs, targets, mode)
-            passes += cost
-            loss += float(model.likelihood.losses(outputs, targets).sum())
-            gradient += (tangents * model.likelihood.gradients(outputs, targets)).flatten(1).sum(1).to(torch.float64)
-            curved = model.likelihood.curvature_product(outputs, tangents, targets)
-            curvature += (tangents.reshape(dimension, -1) @ curved.reshape(dimension, -1).T).to(torch.float64)
-            examples += len(targets)
+        for batch in take_examples(batches, limit):
+            for inputs, targets in split_batch(batch, _examples_at_once(model, params, basis, batch)):
+                outputs, tangents, cost = output_tangents(model, params, basis, inputs, targets, mode)
+                passes += cost
+                loss += float(model.likelihood.losses(outputs, targets).sum())
+                slopes = model.likelihood.gradients(outputs, targets)
+                gradient += (tangents.reshape(dimension, -1) @ slopes.reshape(-1)).to(torch.float64)
+                curved = model.likelihood.curvature_product(outputs, tangents, targets)
+                curvature += (tangents.reshape(dimension, -1) @ curved.reshape(dimension, -1).T).to(torch.float64)
+                examples += len(targets)
     curvature = (curvature + curvature.T) / (2 * examples)
     return Expansion(loss / examples, gradient / examples, curvature, examples, passes)
+
+
+def _examples_at_once(model: LossModel, params: Params, basis: Basis, batch: Batch) -> int:
+    """How many examples' `J V` are held together: with a vocabulary of outputs per token, not a whole batch's.
+
+    The outputs of one example tell how large they are, where there is one per token and more than one example.
+    """
+    inputs, targets = batch
+    if targets.ndim < 2 or len(targets) == 1:
+        return len(targets)
+    first, _ = next(split_batch((inputs, targets), 1))
+    outputs = model.predict(params, first)
+    return max(1, LARGEST_TANGENTS // (len(basis) * outputs.numel() * outputs.element_size()))
 
 
 def dense_gauss_newton(
