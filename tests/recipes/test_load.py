@@ -297,3 +297,11 @@ def test_data_are_paths_for_problems_from_files_and_words_for_functions(tmp_path
     assert load_recipe(path).tasks["a"].data == str(tmp_path / "rows.csv")
     path.write_text(yaml.safe_dump({**MINIMAL, "tasks": FROM_FILES["tasks"]}))
     assert load_recipe(path).tasks["a"].data == "rows.csv"
+
+
+def test_a_recipe_that_is_not_there_is_answered_by_the_nearest_file(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("base: b\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"there is no recipe .*recipe\.yml \(did you mean 'recipe\.yaml'\?\)"):
+        load_recipe(tmp_path / "recipe.yml")
+    with pytest.raises(RecipeError, match=r"there is no recipe .*gone/recipe\.yml$"):
+        load_recipe(tmp_path / "gone" / "recipe.yml")

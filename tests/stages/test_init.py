@@ -198,6 +198,8 @@ def test_a_language_model_without_prompts(tmp_path: Path) -> None:
     assert content["problem"] == "causal_lm"
     assert content["problem_settings"]["prompt"] is None
     assert content["problem_settings"]["response"] == "text"
+    assert content["posterior"] == {"settings": {"groups": "model", "examples": 50}}
+    assert "metrics: [loss, perplexity, exact_match]" in draft.text
     assert check_recipe(write_recipe(draft, tmp_path / "recipe.yaml"), quick=True).ok
 
 

@@ -29,7 +29,7 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise RecipeError(f"there is no recipe {path}") from error
+        raise RecipeError(f"there is no recipe {path}{nearest(path.name, _files_beside(path))}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
     try:
@@ -37,6 +37,10 @@ def load_recipe(path: str | Path) -> Recipe:
     except (yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"{path} is not YAML: {error}") from error
     return parse_recipe(content, str(path), path.parent)
+
+
+def _files_beside(path: Path) -> list[str]:
+    return [file.name for file in path.parent.iterdir() if file.is_file()] if path.parent.is_dir() else []
 
 
 def parse_recipe(content: Any, source: str = "recipe", folder: Path | None = None) -> Recipe:

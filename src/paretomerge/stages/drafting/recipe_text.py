@@ -18,6 +18,9 @@ FEWEST_EVALUATIONS = 10
 CURVED = 200
 """Examples per task for the posteriors: from 100 on they are stable, 700 are a little better."""
 
+CURVED_TEXTS = 50
+"""The same of a language model, whose examples have a label per token and cost far more."""
+
 METRICS = {
     "sequence_classification": "loss, accuracy, f1",
     "image_classification": "loss, accuracy, f1",
@@ -106,6 +109,10 @@ def _posterior(parts: RecipeParts) -> list[str]:
     lines = ["# How sure each finetune is of its parameters. family: subspace (isotropic needs no data)"]
     if parts.problem is None:
         return [*lines, "posterior: {family: isotropic}"]
+    if parts.problem == "causal_lm":
+        lines.append("# groups: layer is more flexible, at as many times the cost as the model has layers")
+        lines.append(f"posterior: {{settings: {{groups: model, examples: {CURVED_TEXTS}}}}}  # examples per task")
+        return lines
     lines.append(f"posterior: {{settings: {{examples: {CURVED}}}}}  # per task, of the training split; more are slower")
     return lines
 
