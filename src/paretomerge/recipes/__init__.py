@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         HarnessSection,
         MetricsSection,
     )
+    from paretomerge.recipes.file_problems import FILE_PROBLEMS
     from paretomerge.recipes.load import (
         digest_recipe,
         dump_recipe,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     )
     from paretomerge.recipes.mergekit import MergekitPlan, MergekitRecipe, ModelPath, load_mergekit, parse_mergekit
     from paretomerge.recipes.methods import TABLES, method
-    from paretomerge.recipes.schema import FILE_PROBLEMS, Recipe, TaskSection
+    from paretomerge.recipes.schema import Recipe, TaskSection
 
 __all__ = [
     "FILE_PROBLEMS",

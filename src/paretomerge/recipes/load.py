@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from paretomerge.errors import RecipeError, nearest
 from paretomerge.recipes.evaluators import TAGS, CommandSection, EvaluatorSection, FunctionSection, HarnessSection
-from paretomerge.recipes.schema import FILE_PROBLEMS, Recipe, TaskSection
+from paretomerge.recipes.file_problems import FILE_PROBLEMS
+from paretomerge.recipes.schema import Recipe, TaskSection
 
 
 def load_recipe(path: str | Path) -> Recipe:
