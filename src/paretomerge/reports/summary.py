@@ -114,6 +114,9 @@ def _nondominated(data: ReportData) -> float | None:
 def _verified(data: ReportData) -> list[str]:
     verified = data.verification
     if verified is None or not len(verified.truths):
+        trained = data.scores.origin.count("trained")
+        if trained:
+            return [f"The charts show {_counted(trained, 'jointly finetuned model')} beside the previews."]
         return ["Nothing is verified: no preview was held against a jointly finetuned model."]
     models = _counted(len(verified.truths), "jointly finetuned model")
     found = []
