@@ -252,3 +252,31 @@ def test_the_command_line_writes_it_and_says_what_is_next(home: Path) -> None:
             assert refused.code == 2
             assert seen in refused.err
             assert not (home / "z.yaml").exists()
+
+
+def test_image_classifiers_with_folders_of_images(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("PIL.Image", reason="the optional extra images is not installed")
+    from tests.problems.picture_files import write_classes
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
+    labels = {"id2label": {0: "bright", 1: "dark"}, "label2id": {"bright": 0, "dark": 1}}
+    torch.manual_seed(0)
+    model = transformers.ViTForImageClassification(
+        transformers.ViTConfig(image_size=8, patch_size=4, **sizes, **labels)
+    )
+    model.save_pretrained(tmp_path / "base", save_original_format=False)
+    preprocessor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 8, "width": 8}}
+    (tmp_path / "base" / "preprocessor_config.json").write_text(json.dumps(preprocessor), encoding="utf-8")
+    for seed, task in enumerate(("day", "night")):
+        finetuned(tmp_path / "base", tmp_path / task, seed)
+        shutil.copy(tmp_path / "base" / "config.json", tmp_path / task)
+        for split in ("train", "val", "test"):
+            write_classes(tmp_path / "data" / task / split, count=3)
+    with inside(tmp_path):
+        draft = draft_recipe("base", ["day", "night"])
+    content = yaml.safe_load(draft.text)
+    assert draft.is_complete
+    assert content["problem"] == "image_classification"
+    assert content["tasks"]["day"] == {"checkpoint": "day", "data": "data/day"}
+    assert check_recipe(write_recipe(draft, tmp_path / "recipe.yaml"), quick=True).ok

@@ -201,7 +201,7 @@ def _look_for_examples(found: _Found, given: Mapping[str, str], folder: Path) ->
             found.warnings.append(f"no examples found for {task} ({why}): give --data {task}=FILE-or-FOLDER")
             continue
         try:
-            examples = found.examples[task] = read_examples(task, path)
+            examples = found.examples[task] = read_examples(task, path, found.kind)
         except ParetomergeError as error:
             if task in given:
                 raise

@@ -79,7 +79,7 @@ def test_everything_that_is_wrong_is_found_at_once(own: Path) -> None:
         found.raise_if_bad()
     for seen in ("did you mean 'subspace'?", "did you mean 'informed'?", "the limit is 1e-06", "Posteriors|validation"):
         assert any(part in str(raised.value) for part in seen.split("|"))
-    assert "Merged models are measured on it" in str(raised.value)
+    assert "(the validation split is needed: merged models are measured on it)" in str(raised.value)
 
 
 def test_data_are_checked_also_where_a_finetune_cannot_be_opened(own: Path) -> None:

@@ -149,16 +149,16 @@ def _read_data(rows: Rows, recipe: Recipe, base: Checkpoint) -> Problem | None:
         return None
     needed: dict[Split, str] = {}
     if recipe.posterior.family != "isotropic" and not recipe.posterior.files:
-        needed[recipe.posterior.split] = "Posteriors are fitted on it"
+        needed[recipe.posterior.split] = "posteriors are fitted on it"
     if not recipe.evaluators:
-        needed[recipe.front.split] = "Merged models are measured on it"
+        needed[recipe.front.split] = "merged models are measured on it"
     for task in recipe.tasks:
         counts = []
         for split, use in needed.items():
             try:
                 counts.append(f"{problem.count_examples(task, split):,} {split}")
             except DataError as error:
-                raise DataError(f"{error}. {use}") from error
+                raise DataError(f"{error} (the {split} split is needed: {use})") from error
         rows.ok("data", f"{task}: {', '.join(counts) or 'read'}")
     return problem
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paretomerge.errors import ParetomergeError
-from paretomerge.problems import Table, probe_columns, read_table
+from paretomerge.problems import Table, probe_columns
+from paretomerge.problems.image_files import image_reading
 from paretomerge.problems.models import ModelFolder
 from paretomerge.problems.saved_datasets import is_saved_set, is_saved_splits
-from paretomerge.problems.split_files import NAMES, SUFFIXES, read_folder
+from paretomerge.problems.sources import TABLES, find_tables
+from paretomerge.problems.split_files import NAMES, SUFFIXES
 from paretomerge.stages.drafting.finetunes import Finetune, Kind
 
 FOLDERS = ("data", "datasets", "dataset", ".")
@@ -159,13 +161,14 @@ def measure_length(model: ModelFolder, found: Mapping[str, Examples], columns: S
     return Length(needed, why if cut else f"the longest text that was looked at has {longest} tokens")
 
 
-def read_examples(task: str, path: Path) -> Examples:
-    """The tables of a task's examples.
+def read_examples(task: str, path: Path, kind: Kind | None) -> Examples:
+    """The tables of a task's examples; of an image classifier also folders of images, each called by its class.
 
     Raises:
         DataError: nothing there, or a broken file.
     """
-    tables = read_folder(task, path) if path.is_dir() else read_table(path)
+    reading = image_reading(*WANTED["image_classification"]) if kind == "image_classification" else TABLES
+    tables = find_tables(task, path, reading)
     return Examples(
         path, {"": tables} if isinstance(tables, Table) else {str(split): table for split, table in tables.items()}
     )
