@@ -146,7 +146,8 @@ def test_the_first_of_equal_choices_wins() -> None:
         (Question((1,), "x", (), 0, "f.csv, line 2"), r"f\.csv, line 2: 0 choices: .* by the setting 'choices'"),
         (Question((1,), "x", (Option("x", (3,)),)), "a question: 1 choices"),
         (Question((), "x", (Option("x", (3,)), Option("y", (4,)))), "a question: the prompt is empty"),
-        (Question((1,), "x", (Option("x", (3,)), Option("y", ()))), "makes no token of the choice 'y'"),
+        (Question((1,), "x", (Option("x", (3,)), Option("y", ()))), "the choice 'y' is blank, or no token"),
+        (Question((1,), "x", (Option("x", (3,)), Option(" ", (4,)))), "the choice ' ' is blank, or no token"),
     ],
 )
 def test_questions_that_cannot_be_asked_are_named(question: Question, message: str) -> None:

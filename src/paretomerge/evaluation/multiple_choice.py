@@ -121,5 +121,5 @@ def _require_choices(question: Question) -> None:
     if not question.prompt:
         raise DataError(f"{place}: the prompt is empty: remove the row")
     for choice in question.choices:
-        if not choice.tokens:
-            raise DataError(f"{place}: the tokenizer makes no token of the choice {choice.text!r}: correct it")
+        if not choice.tokens or not choice.text.strip():
+            raise DataError(f"{place}: the choice {choice.text!r} is blank, or no token for the tokenizer: correct it")
