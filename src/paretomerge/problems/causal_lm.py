@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 
-from paretomerge.problems.models import BuildModel, read_model
-from paretomerge.problems.responses import ResponseColumns, Responses
-from paretomerge.problems.split_batches import SplitBatches, require_sizes
+from paretomerge.problems.models import BuildModel
+from paretomerge.problems.responses import ResponseColumns, read_responses
 from paretomerge.problems.splits import Source, Splitting
-from paretomerge.problems.tokens import Tokens
 from paretomerge.types import Problem
 
 
@@ -52,11 +50,7 @@ def causal_lm_problem(
         CheckpointError: no such model, or one without a language model's head.
         MissingExtraError: transformers is not installed (when the problem is first used).
     """
-    require_sizes(max_length=max_length, batch_size=batch_size)
-    folder = read_model(model)
-    folder.require("CausalLM")
     columns = ResponseColumns(prompt, response, choices, answer)
-    tables = columns.read(data, Splitting(tuple(shares), split_seed, examples))  # type: ignore[arg-type]
-    encode = Responses(columns, Tokens(folder, max_length))
-    texts = SplitBatches(tables, encode, folder.padding, batch_size)
-    return Problem(tuple(data), BuildModel(folder.path.absolute(), "CausalLM"), texts, "causal")
+    how = Splitting(tuple(shares), split_seed, examples)  # type: ignore[arg-type]
+    encode, texts = read_responses(model, data, columns, how, max_length, batch_size)
+    return Problem(tuple(data), BuildModel(encode.tokens.model.path.absolute(), "CausalLM"), texts, "causal")

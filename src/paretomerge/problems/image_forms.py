@@ -6,12 +6,10 @@ cut out the middle, scale, normalise.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.errors import CheckpointError, DataError
 from paretomerge.problems.models import ModelFolder
 
@@ -119,16 +117,11 @@ def _form_of(model: ModelFolder) -> ImageForm:
 
 
 def _read(model: ModelFolder) -> Mapping[str, Any] | None:
-    path = model.path / PREPROCESSOR
-    if not path.is_file():
+    if not (model.path / PREPROCESSOR).is_file():
         return None
-    try:
-        with storage_errors(path, "read"):
-            said = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    said = model.side_file(PREPROCESSOR)
     if not isinstance(said, dict):
-        raise CheckpointError(f"{path}: expected an object, got {type(said).__name__}")
+        raise CheckpointError(f"{model.path / PREPROCESSOR}: expected an object, got {type(said).__name__}")
     return said
 
 

@@ -101,6 +101,16 @@ class ModelFolder:
                 "problem of your own (problem: file.py:function)"
             )
 
+    def side_file(self, name: str) -> Any:
+        """What a JSON file beside the configuration holds; `None` where there is no such file.
+
+        Raises:
+            CheckpointError: it is not JSON.
+            StorageError: the disk refused to read.
+        """
+        path = self.path / name
+        return _read_json(path) if path.is_file() else None
+
     def tokenizer(self) -> Any:
         """The tokenizer beside the model.
 
@@ -200,14 +210,18 @@ def read_model(folder: str | PathLike[str]) -> ModelFolder:
             f"{path}: there is no {CONFIG}, so the architecture is unknown: "
             + ("this is an adapter; give the folder of its base" if is_adapter else "give a Hugging Face model folder")
         )
-    try:
-        with storage_errors(path / CONFIG, "read"):
-            config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path / CONFIG} is not JSON: {error}") from error
+    config = _read_json(path / CONFIG)
     if not isinstance(config, dict):
         raise CheckpointError(f"{path / CONFIG}: expected an object, got {type(config).__name__}")
     return ModelFolder(path, config)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        with storage_errors(path, "read"):
+            return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
 
 
 def _require_names(folder: Path, module: nn.Module, kind: Kind) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 
-from paretomerge.checkpoints.atomic import storage_errors
-from paretomerge.errors import CheckpointError, DataError
+from paretomerge.errors import DataError
 from paretomerge.problems.batches import group_rows
-from paretomerge.problems.models import ModelFolder, read_model
-from paretomerge.problems.responses import Pair, ResponseColumns, Responses
-from paretomerge.problems.split_batches import SplitBatches, by_length, require_sizes
+from paretomerge.problems.models import ModelFolder
+from paretomerge.problems.responses import Pair, ResponseColumns, Responses, read_responses
+from paretomerge.problems.split_batches import SplitBatches, by_length
 from paretomerge.problems.splits import Source, Splitting
 from paretomerge.problems.tables import Table
 from paretomerge.problems.tokens import Tokens
@@ -59,15 +57,12 @@ def causal_lm_questions(
         DataError, CheckpointError: as `causal_lm_problem`; also where prompts are left out (`prompt: null`).
         MissingExtraError: transformers is not installed.
     """
-    require_sizes(max_length=max_length, batch_size=batch_size)
     if prompt is None:
         raise DataError("prompt: whole texts ask nothing, so there is no answer to compare: name a column of prompts")
-    folder = read_model(model)
-    folder.require("CausalLM")
     columns = ResponseColumns(prompt, response, choices, answer)
-    tables = columns.read(data, Splitting(tuple(shares), split_seed, examples))  # type: ignore[arg-type]
-    encode = Responses(columns, Tokens(folder, max_length))
-    texts = SplitBatches(tables, encode, folder.padding, batch_size)
+    how = Splitting(tuple(shares), split_seed, examples)  # type: ignore[arg-type]
+    encode, texts = read_responses(model, data, columns, how, max_length, batch_size)
+    folder = encode.tokens.model
     return Questions(
         tuple(data),
         _Asked(texts, encode),
@@ -114,18 +109,7 @@ class _Asked:
 
 def _ends(folder: ModelFolder, tokens: Tokens) -> tuple[int, ...]:
     """The tokens that end an answer: the tokenizer's, the model's, and those it was told to stop at when it writes."""
-    named = [folder.config.get("eos_token_id"), _generation(folder).get("eos_token_id")]
+    said = folder.side_file(_GENERATION_CONFIG)
+    named = [folder.config.get("eos_token_id"), said.get("eos_token_id") if isinstance(said, dict) else None]
     every = [token for given in named for token in (given if isinstance(given, list) else [given])]
     return tuple(dict.fromkeys([*tokens.end, *(token for token in every if isinstance(token, int))]))
-
-
-def _generation(folder: ModelFolder) -> Mapping[str, object]:
-    path = folder.path / _GENERATION_CONFIG
-    if not path.is_file():
-        return {}
-    try:
-        with storage_errors(path, "read"):
-            content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    return content if isinstance(content, dict) else {}

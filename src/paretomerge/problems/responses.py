@@ -5,11 +5,14 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 from paretomerge.curvature.likelihoods import UNLABELLED
 from paretomerge.errors import DataError, nearest
 from paretomerge.problems.batches import Encoded
+from paretomerge.problems.models import read_model
+from paretomerge.problems.split_batches import SplitBatches, require_sizes
 from paretomerge.problems.splits import Source, Splitting, read_splits
 from paretomerge.problems.tables import Table
 from paretomerge.problems.tokens import Tokens
@@ -156,3 +159,24 @@ class Responses:
         over = min(over, len(before) - least)
         before = before[:kept] + before[kept + over :]
         return before, after[: limit - len(before)]
+
+
+def read_responses(
+    model: str | PathLike[str],
+    data: Mapping[str, Source],
+    columns: ResponseColumns,
+    how: Splitting,
+    max_length: int,
+    batch_size: int,
+) -> tuple[Responses, SplitBatches]:
+    """A language model's examples: what encodes them, and their batches.
+
+    Raises:
+        DataError: sizes that leave nothing, or data as in `ResponseColumns.read`.
+        CheckpointError: no such model, or one without a language model's head.
+    """
+    require_sizes(max_length=max_length, batch_size=batch_size)
+    folder = read_model(model)
+    folder.require("CausalLM")
+    encode = Responses(columns, Tokens(folder, max_length))
+    return encode, SplitBatches(columns.read(data, how), encode, folder.padding, batch_size)

@@ -24,6 +24,19 @@ Batch = tuple[Any, Tensor]
 """Inputs (a tensor, or a mapping of keyword arguments as tokenizers give) and targets."""
 
 
+def require_task_and_split(task: str, split: str, tasks: Sequence[str]) -> None:
+    """Refuse what a problem does not have.
+
+    Raises:
+        WeightsError: an unknown task.
+        DataError: an unknown split.
+    """
+    if task not in tasks:
+        require_tasks([task], tasks)
+    if split not in SPLITS:
+        raise DataError(f"unknown split {split!r}: one of {', '.join(SPLITS)}")
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is finetuned, on which tasks, on which examples.
@@ -54,10 +67,7 @@ class Problem:
             WeightsError: an unknown task.
             DataError: an unknown split, or one without examples.
         """
-        if task not in self.tasks:
-            require_tasks([task], self.tasks)
-        if split not in SPLITS:
-            raise DataError(f"unknown split {split!r}: one of {', '.join(SPLITS)}")
+        require_task_and_split(task, split, self.tasks)
         batches = self.data(task, split)
         if not sum(len(targets) for _, targets in batches):
             raise DataError(

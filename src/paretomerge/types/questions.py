@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from paretomerge.errors import DataError
-from paretomerge.types.problem import SPLITS, Split
-from paretomerge.types.weights import require_tasks
+from paretomerge.types.problem import Split, require_task_and_split
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,7 @@ class Questions:
             WeightsError: an unknown task.
             DataError: an unknown split, or one without questions.
         """
-        if task not in self.tasks:
-            require_tasks([task], self.tasks)
-        if split not in SPLITS:
-            raise DataError(f"unknown split {split!r}: one of {', '.join(SPLITS)}")
+        require_task_and_split(task, split, self.tasks)
         questions = self.ask(task, split)
         if not questions:
             raise DataError(
