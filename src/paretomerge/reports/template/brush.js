@@ -28,11 +28,14 @@ function brushable(report, chart, layer, axes, { top, bottom, reach }) {
   return () => { for (const axis of axes) showBrush(axis); };
 }
 
+// Where a range begins and ends on its axis, in pixels from the top.
+const endsOn = (axis, { low, high }) => [low, high].map((value) => axis.Y(Math.max(axis.low, Math.min(axis.high, value)))).sort((a, b) => a - b);
+
 function showBrush(axis) {
   const range = brushes.get(axis.key), parts = [axis.range, ...axis.grips, ...axis.texts];
   for (const part of parts) part.classList.toggle("none", !range);
   if (!range) return;
-  const ends = [range.low, range.high].map((value) => axis.Y(Math.max(axis.low, Math.min(axis.high, value)))).sort((a, b) => a - b);
+  const ends = endsOn(axis, range);
   fill(axis.range, { y: ends[0].toFixed(1), height: Math.max(1, ends[1] - ends[0]).toFixed(1) });
   ends.forEach((y, i) => {
     axis.grips[i].setAttribute("d", `M${axis.x - 9},${y.toFixed(1)}h18`);
@@ -47,7 +50,7 @@ function startBrush(chart, axis, event, { top, bottom }) {
   event.preventDefault();
   hideTooltip();
   const start = placeIn(chart, event)[1], range = brushes.get(axis.key);
-  const ends = range ? [range.low, range.high].map((value) => axis.Y(Math.max(axis.low, Math.min(axis.high, value)))).sort((a, b) => a - b) : null;
+  const ends = range ? endsOn(axis, range) : null;
   const grip = ends ? ends.findIndex((y) => Math.abs(y - start) < 8) : -1;
   const inside = ends && start > ends[0] && start < ends[1] && ends[1] - ends[0] < bottom - top - 1;
   const fixed = grip >= 0 ? ends[1 - grip] : start;

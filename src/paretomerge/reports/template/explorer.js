@@ -14,6 +14,12 @@ const UNWRITABLE = "A name here holds a comma or control characters, which the c
 
 const asked = { front: 0, rule: "knee", limits: [], best: null, weights: [], locked: [], memory: [], most: 1, onSimplex: true };
 
+// The values of what was found; null where nothing was.
+function valuesOf(front, found) {
+  if (found && found.place) return front.columns.map((column) => found.place.predicted.values[column]);
+  return found && found.point !== undefined ? front.values[found.point] : null;
+}
+
 function resetAsked(front) {
   asked.limits = front.objectives.map(() => null);
   asked.best = null;
@@ -101,7 +107,7 @@ function drawExplorer() {
   function say(found) {
     clearTimeout(silence);
     silence = setTimeout(() => {
-      const values = found && (found.place ? front().columns.map((column) => found.place.predicted.values[column]) : found.point === undefined ? null : front().values[found.point]);
+      const values = valuesOf(front(), found);
       const title = answer.querySelector("h3");
       spoken_.textContent = values ? `${title.textContent}: ${front().labels.map((label, j) => `${label} ${show(values[j], shownDecimals(front(), j))}`).join(", ")}` : answer.textContent;
     }, 700);
@@ -121,7 +127,7 @@ function drawExplorer() {
     for (const row of rows) row.sync();
     left.replaceChildren(...countOf(front(), asked.limits, gridOf(front())).map((sentence, i) => (i ? html("span", {}, ` ${sentence}`) : html("strong", {}, sentence))));
     const point = found && found.point !== undefined ? found.point : null;
-    markPicked(point === null ? null : front().rows[point], []);
+    markPicked(point === null ? null : front().rows[point]);
     showProbe(found && found.place ? { weights: found.place.weights, ...found.place.predicted } : null);
     say(found);
   }
@@ -169,7 +175,7 @@ function drawExplorer() {
     const equal = action("Equal", () => go(front().tasks.map(() => (asked.onSimplex ? 1 / front().tasks.length : asked.most / 2))));
     const clear = action("Clear", () => { asked.limits.fill(null); for (const input of wishes.querySelectorAll("input[type=number]")) input.value = ""; wished(); });
     const current = action("As shown", () => {
-      const found = answerOf(front()), values = !found || found.infeasible ? null : found.place ? front().columns.map((column) => found.place.predicted.values[column]) : front().values[found.point];
+      const values = valuesOf(front(), answerOf(front()));
       if (!values) return;
       values.forEach((value, j) => { asked.limits[j] = roundedWorse(value, front(), j); });
       wished();

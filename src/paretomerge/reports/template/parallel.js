@@ -68,10 +68,9 @@ const raise = (node) => { if (node.parentNode.lastChild !== node && !node.parent
 
 function drawStrands(report, chart, layer, rows, axes) {
   const { origin } = report.points, counts = {};
-  const rank = (row) => (row === report.chosen ? 3 : ORDER.indexOf(origin[row]));
   for (const row of rows) counts[origin[row]] = (counts[origin[row]] || 0) + 1;
   const nodes = [];
-  for (const row of [...rows].sort((a, b) => rank(a) - rank(b))) {
+  for (const row of [...rows].sort((a, b) => rankOf(report, a) - rankOf(report, b))) {
     const chosen = row === report.chosen, places = axes.map((axis) => [axis.x, axis.Y(axis.row(row))]), d = corners(places);
     const faint = !chosen && counts[origin[row]] > 8 ? Math.max(0.12, Math.min(0.7, (origin[row] === "predicted" ? 30 : 10) / counts[origin[row]])) : null;
     const small = origin[row] === "predicted" || counts[origin[row]] > MANY;

@@ -109,10 +109,9 @@ function probeIn(report, place, axisX, axisY, X, Y) {
 
 // Marks from the least to the most certain, the chosen one last; returns where they are.
 function drawMarks(report, chart, layer, rows, at) {
-  const rank = (row) => (row === report.chosen ? 3 : ORDER.indexOf(report.points.origin[row]));
   const counts = {}, places = [], nodes = [];
   for (const row of rows) counts[report.points.origin[row]] = (counts[report.points.origin[row]] || 0) + 1;
-  for (const row of [...rows].sort((a, b) => rank(a) - rank(b))) {
+  for (const row of [...rows].sort((a, b) => rankOf(report, a) - rankOf(report, b))) {
     const [x, y] = at(row), origin = report.points.origin[row];
     const radius = origin === "predicted" ? (counts.predicted > MANY ? 2.6 : 3.6) : counts[origin] > MANY ? 3.8 : 5;
     const path = row === report.chosen

@@ -1,7 +1,9 @@
 // What the charts share: which points are lit, picked or out of the running, and where the explorer's probe stands.
 // Every chart registers itself; each may answer to light(row), exclude(excluded) and probe(place).
 const ORDER = ["predicted", "merged", "trained"];
-const scene = { charts: [], watchers: [], lit: null, picked: null, place: null, limits: new Map(), out: new Map(), excluded: new Set() };
+// From the least to the most certain; the chosen one is last.
+const rankOf = (report, row) => (row === report.chosen ? 3 : ORDER.indexOf(report.points.origin[row]));
+const scene = { charts: [], watchers: [], lit: null, picked: null, place: null, limits: new Map(), excluded: new Set() };
 
 // Points are drawn in several charts and one table: lighting one lights it everywhere.
 const drawn = new Map();
@@ -64,18 +66,12 @@ function setLimits(source, limits) {
   exclude();
 }
 
-// Rows that are out for another reason than a limit.
-function setOut(source, rows) {
-  scene.out.set(source, rows);
-  exclude();
-}
-
 const allLimits = () => [...scene.limits.values()].flat();
 
 function exclude() {
   const { report } = scene, limits = allLimits().map((limit) => ({ ...limit, value: axisOf(report, limit.axis).value }));
   const broken = (value, { low, high }) => value === null || (low !== null && value < low) || (high !== null && value > high);
-  const excluded = new Set([...scene.out.values()].flat());
+  const excluded = new Set();
   report.points.origin.forEach((_, row) => { if (limits.some((limit) => broken(limit.value(row), limit))) excluded.add(row); });
   scene.excluded = excluded;
   showExcluded();
@@ -91,12 +87,11 @@ function onExcluded(watcher) {
   scene.watchers.push(watcher);
 }
 
-// The point that the chooser has found, and those that do not keep its limits.
-function markPicked(row, out) {
+// The point that the explorer has found.
+function markPicked(row) {
   for (const node of drawn.get(scene.picked) || []) node.classList.remove("picked");
   scene.picked = row;
   showPicked();
-  setOut("chooser", out || []);
 }
 
 function showPicked() {

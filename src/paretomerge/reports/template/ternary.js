@@ -49,7 +49,7 @@ function ternary(report, rows, j, { width, mode }) {
   const probed = svg("g");
   chart.append(probed);
   return {
-    node: chart, far: Boolean(far), dots: places.length > 0,
+    node: chart, far: Boolean(far),
     probe: (place) => probed.replaceChildren(...(place && onSimplex(place.weights) ? [probeMark(...at(place.weights))] : [])),
     exclude: () => {
       const limits = allLimits().filter(({ axis }) => axis[0] === "o").map((limit) => ({ ...limit, k: 4 + Number(limit.axis.slice(1)) }));
@@ -122,9 +122,8 @@ function mapScale(scale, { x, top, height, lower, unit, plain }) {
 function drawDots(report, chart, rows, ground, at, paint) {
   const both = new Set(report.links.filter((pair) => pair.every((row) => report.points.origin[row] !== "predicted")).flat());
   const aside = { predicted: 0, merged: -7, trained: 7 };
-  const rank = (row) => (row === report.chosen ? 3 : ORDER.indexOf(report.points.origin[row]));
   const places = [], nodes = [];
-  for (const row of [...rows].sort((a, b) => rank(a) - rank(b))) {
+  for (const row of [...rows].sort((a, b) => rankOf(report, a) - rankOf(report, b))) {
     const origin = report.points.origin[row], small = origin === "predicted" || origin === ground;
     let [x, y] = at(report.points.weights[row]);
     if (both.has(row)) x += aside[origin];

@@ -1,6 +1,5 @@
 // Marks in space, and the gestures that turn them.
 function drawSpaceMarks({ report, points, layers }, chart) {
-  const rank = ({ row }) => (row === report.chosen ? 3 : ORDER.indexOf(report.points.origin[row]));
   const counts = {};
   for (const { row } of points) counts[report.points.origin[row]] = (counts[report.points.origin[row]] || 0) + 1;
   for (const point of points) {
@@ -9,7 +8,7 @@ function drawSpaceMarks({ report, points, layers }, chart) {
       ? svg("path", { d: starPath(0, 0, 11), class: "mark star" })
       : svg("path", { d: markPath(origin, 0, 0, radius), class: `mark fill-${origin}` });
     point.node = svg("g", { class: "point" }, path);
-    point.rank = rank(point);
+    point.rank = rankOf(report, point.row);
     remember(point.row, point.node);
   }
   layers.marks.append(...points.map(({ node }) => node));
