@@ -152,7 +152,7 @@ def test_a_recipe_or_checkpoints(arguments: list[str], message: str) -> None:
 
 
 def test_numbers_are_shown_in_units_people_read() -> None:
-    assert [verb._bytes(count) for count in (0, 99_949_999, 100_000_000)] == ["0.0 MB", "99.9 MB", "0.10 GB"]
+    assert [verb.bytes_in_words(count) for count in (0, 99_949_999, 100_000_000)] == ["0.0 MB", "99.9 MB", "0.10 GB"]
     shown = [verb._seconds(value) for value in (0.2, 1.0, 119.9, 120.0)]
     assert shown == ["a second or less", "1.0 s", "119.9 s", "2 min"]
     assert verb._listed(["a", "b", "c"], shown=2) == "a, b and 1 more"

@@ -6,6 +6,7 @@ time whatever the size of the models.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -168,6 +169,16 @@ class Checkpoint(Mapping[str, Tensor]):
     def revision(self) -> str | None:
         """The commit it was downloaded at, `None` if it was not downloaded."""
         return self.address.rpartition("@")[2] if self.address else None
+
+    @property
+    def main_dtype(self) -> torch.dtype:
+        """The dtype of most of its parameters."""
+        counts: Counter[torch.dtype] = Counter()
+        for name in self:
+            spec = self.spec(name)
+            if spec.is_mergeable:
+                counts[spec.dtype] += spec.numel
+        return counts.most_common(1)[0][0]
 
     @cached_property
     def digest(self) -> str:

@@ -18,7 +18,7 @@ from paretomerge.cli.options import (
     parse_tasks,
     print_json,
 )
-from paretomerge.cli.posteriors import show_posteriors
+from paretomerge.cli.posteriors import bytes_in_words, show_posteriors
 from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError
 
@@ -217,9 +217,9 @@ def _estimate_lines(estimate: Estimate) -> list[str]:
     """What a merge of these would take."""
     duration = f", about {_seconds(estimate.seconds)}" if estimate.seconds is not None else ""
     lines = [
-        f"a merge reads {_bytes(estimate.bytes_to_read)} and writes {_bytes(estimate.bytes_to_write)} "
-        f"({_bytes(estimate.free_disk)} free here)",
-        f"it takes at most {_bytes(estimate.memory)} of memory{duration}",
+        f"a merge reads {bytes_in_words(estimate.bytes_to_read)} and writes {bytes_in_words(estimate.bytes_to_write)} "
+        f"({bytes_in_words(estimate.free_disk)} free here)",
+        f"it takes at most {bytes_in_words(estimate.memory)} of memory{duration}",
     ]
     if not estimate.fits_on_disk:
         lines.append("warning: the merged model does not fit on the disk of this folder: write it elsewhere")
@@ -232,10 +232,6 @@ def _number(value: float | None, form: str = ".3g") -> str:
 
 def _listed(names: Sequence[str], shown: int = 4) -> str:
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _seconds(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paretomerge.cli.options import JsonOption, print_json
-from paretomerge.cli.posteriors import show_posteriors
+from paretomerge.cli.posteriors import bytes_in_words, show_posteriors
 from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError
 
@@ -108,7 +108,7 @@ def _fit_one(
 
 
 def _stated(cost: FitCost) -> str:
-    memory = f"{cost.memory / 1e9:.2f} GB" if cost.memory >= 1e8 else f"{cost.memory / 1e6:.1f} MB"
+    memory = bytes_in_words(cost.memory)
     seconds = cost.seconds
     duration = (
         f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s" if seconds >= 1 else "a second or less"

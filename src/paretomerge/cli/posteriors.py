@@ -34,7 +34,7 @@ def show_posteriors(files: Sequence[PosteriorSummary]) -> None:
                 ("mean", ["" if found is None else f"{found.mean:.3g}" for found in ranges]),
                 ("highest", ["" if found is None else f"{found.highest:.3g}" for found in ranges]),
                 ("zeros", ["" if found is None else f"{found.zeros:,}" for found in ranges]),
-                ("size", [_bytes(file.nbytes) for file in files]),
+                ("size", [bytes_in_words(file.nbytes) for file in files]),
             ],
             "posteriors",
             left=2,
@@ -78,5 +78,5 @@ def _damping(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3g}" if value else "none"
 
 
-def _bytes(count: int) -> str:
+def bytes_in_words(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paretomerge.curvature.per_example import map_inputs
 from paretomerge.errors import DataError
 from paretomerge.types import Batch
 
@@ -77,6 +78,4 @@ def split_batch(batch: Batch, size: int) -> Iterator[Batch]:
 
 
 def _rows(inputs: Any, rows: slice) -> Any:
-    if isinstance(inputs, Mapping):
-        return {name: value[rows] for name, value in inputs.items()}
-    return inputs[rows]
+    return map_inputs(inputs, lambda value: value[rows])

@@ -10,10 +10,12 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
+from paretomerge.curvature.examples import split_batch
 from paretomerge.errors import DataError
 from paretomerge.problems.image_forms import ImageForm
 from paretomerge.problems.images import read_images
 from paretomerge.problems.labels import Labels
+from paretomerge.problems.models import first_line
 from paretomerge.problems.split_batches import table_of_split
 from paretomerge.problems.tables import Table
 from paretomerge.types import Batch, Split, call_module
@@ -104,15 +106,14 @@ class ImageSplits:
 
     def _try(self, batches: ImageBatches) -> None:
         """Show the module one image: complaints from within it are hard to read."""
-        inputs, _ = batches[0]
-        one = {name: value[:1] for name, value in inputs.items()} if isinstance(inputs, Mapping) else inputs[:1]
+        one, _ = next(split_batch(batches[0], 1))
         shape = " × ".join(map(str, batches.pixels.shape[1:]))
         module = self.build().eval()
         try:
             with torch.no_grad():
                 outputs = call_module(module, one)
         except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            line = first_line(error)
             raise DataError(
                 f"the model does not take an image of {shape} (channels × height × width): {line}. Give the size and "
                 "channels that it was made for by the settings 'size' and 'channels'"

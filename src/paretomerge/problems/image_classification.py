@@ -74,7 +74,7 @@ def image_classification_problem(
         CheckpointError: no such model, or one without a classifier's head.
         MissingExtraError: Pillow, transformers, or what reads a table is not installed.
     """
-    require_sizes(max_length=2, batch_size=batch_size)
+    require_sizes(batch_size=batch_size)
     folder = None if callable(model) else _classifier(model)
     form = image_form(folder, size, mean, std, channels)
     how = Splitting(tuple(shares), split_seed, examples)  # type: ignore[arg-type]
@@ -107,7 +107,9 @@ def _classifier(model: str | PathLike[str] | Callable[[], nn.Module]) -> ModelFo
 def _read(task: str, source: Source, image: str, label: str, how: Splitting) -> dict[Split, Table]:
     tables = find_tables(task, source, image_reading(image, label))
     if isinstance(tables, Table):
-        tables = share_out(tables, image_keys(tables, image), how)
+        keys = dict(zip(tables.numbers, image_keys(tables, image), strict=True))
+        shared = share_out(tables, list(keys.values()), how)
+        return {split: sample(part, [keys[number] for number in part.numbers], how) for split, part in shared.items()}
     return {split: sample(table, image_keys(table, image), how) for split, table in tables.items()}
 
 

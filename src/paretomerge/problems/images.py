@@ -15,6 +15,7 @@ from torch import Tensor
 
 from paretomerge.errors import DataError, MissingExtraError
 from paretomerge.problems.image_forms import MODES, ImageForm
+from paretomerge.problems.models import first_line
 from paretomerge.problems.tables import Table, described
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -93,7 +94,7 @@ class _Place:
             # Cameras write which way is up beside the pixels.
             return operations.exif_transpose(opened)
         except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            line = first_line(error)
             raise DataError(
                 f"{self.table.place(self.row)}: {name} cannot be decoded ({line}); {', '.join(FORMATS)} are known: "
                 "replace the image or remove its row"

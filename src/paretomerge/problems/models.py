@@ -130,7 +130,7 @@ class ModelFolder:
                 str(self.path), local_files_only=True, trust_remote_code=False
             )
         except Exception as error:
-            raise CheckpointError(f"{self.path}: the tokenizer cannot be read: {_first_line(error)}") from error
+            raise CheckpointError(f"{self.path}: the tokenizer cannot be read: {first_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class BuildModel:
                 module = auto.from_config(config, attn_implementation="eager", dtype=torch.float32)
         except Exception as error:
             raise CheckpointError(
-                f"{self.folder}: transformers cannot build the model ({_first_line(error)}). Models that need code "
+                f"{self.folder}: transformers cannot build the model ({first_line(error)}). Models that need code "
                 "of their own are never built from files: write a problem of your own (problem: file.py:function)"
             ) from error
         _require_names(self.folder, module, self.kind)
@@ -254,6 +254,6 @@ def _transformers() -> Any:
     return transformers
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]

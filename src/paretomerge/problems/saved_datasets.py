@@ -13,6 +13,7 @@ from typing import Any
 
 from paretomerge.errors import DataError, MissingExtraError
 from paretomerge.problems.columnar import ColumnarRows
+from paretomerge.problems.models import first_line
 from paretomerge.problems.tables import Table
 
 SPLITS_FILE, SET_FILES = "dataset_dict.json", ("state.json", "dataset_info.json")
@@ -61,7 +62,7 @@ class SavedSet:
         try:
             found = datasets.load_from_disk(str(self.folder))
         except Exception as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            line = first_line(error)
             raise DataError(
                 f"{self.folder}: datasets cannot read this folder ({line}): was it copied completely, and written by "
                 "save_to_disk of a version that is not newer?"

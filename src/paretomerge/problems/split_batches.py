@@ -77,13 +77,13 @@ def by_length(split: Split) -> bool:
     return split != "training"
 
 
-def require_sizes(max_length: int, batch_size: int) -> None:
+def require_sizes(*, batch_size: int, max_length: int | None = None) -> None:
     """Refuse sizes that leave nothing.
 
     Raises:
         DataError: with the name of the setting.
     """
-    if max_length < 2:
+    if max_length is not None and max_length < 2:
         raise DataError(f"max_length: must be at least 2 tokens, got {max_length}")
     if batch_size < 1:
         raise DataError(f"batch_size: must be at least 1, got {batch_size}")

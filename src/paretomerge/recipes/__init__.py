@@ -54,7 +54,7 @@ __all__ = [
 _HOMES = {
     "CommandSection": "evaluators",
     "EvaluatorSection": "evaluators",
-    "FILE_PROBLEMS": "schema",
+    "FILE_PROBLEMS": "file_problems",
     "FunctionSection": "evaluators",
     "HarnessSection": "evaluators",
     "MergekitPlan": "mergekit",

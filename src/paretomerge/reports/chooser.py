@@ -16,6 +16,7 @@ from paretomerge.choices.choice import choice_of
 from paretomerge.fronts import FrontUncertainty
 from paretomerge.reports.data import ReportData
 from paretomerge.reports.marks import MARKS, clean, objective_name
+from paretomerge.reports.spread import short_numbers
 from paretomerge.types import Front, FrontPoint, Objective
 
 MOST_NUMBERS = 12_000
@@ -83,18 +84,13 @@ def _front(
         "on_simplex": bool(np.allclose(front.weights.sum(axis=1), 1.0, atol=1e-6)),
         "weights": front.weights.tolist(),
         "values": front.values.tolist(),
-        "intervals": [[_ends(choice.interval[name]) for name in names] for choice in choices],
+        "intervals": [[short_numbers(choice.interval[name]) for name in names] for choice in choices],
         "level": choices[0].level,
         "nondominated": None if uncertainty is None else [choice.probability_nondominated for choice in choices],
         "alternatives": [[other.point.id for other in choice.alternatives] for choice in choices],
         "origins": [MARKS[origin].label for origin in front.origin],
         "rows": list(rows),
     }
-
-
-def _ends(interval: tuple[float, float]) -> list[float | None]:
-    """Six digits are plenty for an interval."""
-    return [float(f"{end:.6g}") if np.isfinite(end) else None for end in interval]
 
 
 def _option(name: str) -> str | None:

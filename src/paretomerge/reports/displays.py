@@ -19,6 +19,7 @@ from paretomerge.reports.points import points_of
 from paretomerge.reports.thumbnail import thumbnail_svg
 from paretomerge.types import Front, Origin, Scores
 from paretomerge.types.scores import ORIGINS
+from paretomerge.types.summaries import counted
 
 MOST_ROWS = 12
 LAST_ROWS = 4
@@ -31,12 +32,12 @@ _SMALL = "margin:0.2em 0;opacity:0.75;font-size:90%"
 
 def scores_html(scores: Scores) -> str:
     """A heading, a picture of two or more objectives, and the first rows."""
-    return _shown(scores, None, _heading(scores, f"{len(scores)} scored model{'s' * (len(scores) != 1)}"))
+    return _shown(scores, None, _heading(scores, counted(len(scores), "scored model")))
 
 
 def front_html(front: Front) -> str:
     """A heading, a picture with the front's line, and the first points."""
-    heading = _heading(front.scores, f"Front of {len(front)} point{'s' * (len(front) != 1)}")
+    heading = _heading(front.scores, f"Front of {counted(len(front), 'point')}")
     return _shown(front.scores, front, heading)
 
 

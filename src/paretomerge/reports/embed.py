@@ -16,7 +16,7 @@ from paretomerge.reports.data import ReportData
 from paretomerge.reports.grid import PredictedGrid
 from paretomerge.reports.marks import INTERVAL, MARKS, better, clean, objective_label, objective_name
 from paretomerge.reports.points import Points, lines_of, links_of, points_of, triangles_of
-from paretomerge.reports.spread import bands_of, spread_of
+from paretomerge.reports.spread import bands_of, short_number, spread_of
 from paretomerge.types import Objective
 from paretomerge.types.scores import ORIGINS
 
@@ -160,7 +160,7 @@ def _landscape(grid: PredictedGrid | None, objectives: Sequence[Objective]) -> d
     columns = [names.index(objective.name) if objective.name in names else None for objective in objectives]
 
     def table(values: np.ndarray) -> list[list[float | None]]:
-        return [[None if column is None else _six_digits(row[column]) for column in columns] for row in values]
+        return [[None if column is None else short_number(row[column]) for column in columns] for row in values]
 
     return {
         "divisions": grid.divisions,
@@ -172,11 +172,6 @@ def _landscape(grid: PredictedGrid | None, objectives: Sequence[Objective]) -> d
         "edge_error": table(grid.edge_error[None])[0],
         "far": grid.far.astype(int).tolist(),
     }
-
-
-def _six_digits(value: float) -> float | None:
-    """Plenty for a prediction, and a third of the characters."""
-    return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
 def _size(points: Points, row: int) -> int:

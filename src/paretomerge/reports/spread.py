@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,14 @@ def bands_of(data: ReportData) -> list[dict[str, Any]]:
     return [band for band in found if band is not None]
 
 
-def short_numbers(values: np.ndarray) -> list[float | None]:
-    """Six digits are plenty for an interval; `None` for what is not finite."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
+def short_number(value: float) -> float | None:
+    """Six digits are plenty for a prediction or an interval; `None` for what is not finite."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
-def _ends(front: Front, spread: FrontUncertainty) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Per objective, what the front's points and their intervals cover: beyond its last points a band says nothing."""
-    both = np.stack([front.values, spread.lower, spread.upper])
-    return list(zip(np.nanmin(both, axis=0).T, np.nanmax(both, axis=0).T, strict=True))
+def short_numbers(values: Iterable[float]) -> list[float | None]:
+    """`short_number` of each."""
+    return [short_number(value) for value in values]
 
 
 def _band(
@@ -65,11 +64,14 @@ def _band(
         return None
     names = [objective.name for objective in data.scores.objectives]
     order = np.argsort(front.values[:, 0], kind="stable")
+    # What points and intervals cover: beyond its last points a band says nothing.
+    both = np.stack([front.values, spread.lower, spread.upper])
+    reach = np.stack([np.nanmin(both, axis=(0, 1)), np.nanmax(both, axis=(0, 1))], axis=1)
     return {
         "columns": [names.index(objective.name) for objective in objectives],
         "origin": origin,
         "share": band.share,
         "outline": [short_numbers(corner) for corner in band.outline],
-        "reach": [short_numbers(np.array([np.nanmin(low), np.nanmax(high)])) for low, high in _ends(front, spread)],
+        "reach": [short_numbers(ends) for ends in reach],
         "line": [short_numbers(front.values[i]) for i in order],
     }

@@ -12,6 +12,7 @@ from paretomerge.reports.data import ReportData
 from paretomerge.reports.folding import folded
 from paretomerge.reports.grid import DIVISIONS
 from paretomerge.reports.marks import clean, objective_name
+from paretomerge.types.summaries import counted
 
 
 def summary_html(data: ReportData, more_warnings: Sequence[str] = ()) -> str:
@@ -32,7 +33,7 @@ def sureness(data: ReportData) -> list[str]:
     counts = {origin: data.scores.origin.count(origin) for origin in ("merged", "trained")}
     if data.front is not None:
         predicted = data.front.origin.count("predicted")
-        rests = _counted(counts["merged"], "measured merged model")
+        rests = counted(counts["merged"], "measured merged model")
         which = f"All {predicted}" if predicted == len(data.front) else f"{predicted} of the {len(data.front)}"
         if predicted:
             found.append(f"{which} points of the front are predicted, from {rests}.")
@@ -99,10 +100,6 @@ def _step(sentence: str, command: str) -> str:
     return f'<p>{escape(sentence)}:</p><div class="copy command"><code tabindex="0">{escape(command)}</code></div>'
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
 def _nondominated(data: ReportData) -> float | None:
     """Of the chosen point, where it is one of the front's."""
     if data.choice is None or data.front is None or data.uncertainty is None:
@@ -116,9 +113,9 @@ def _verified(data: ReportData) -> list[str]:
     if verified is None or not len(verified.truths):
         trained = data.scores.origin.count("trained")
         if trained:
-            return [f"The charts show {_counted(trained, 'jointly finetuned model')} beside the previews."]
+            return [f"The charts show {counted(trained, 'jointly finetuned model')} beside the previews."]
         return ["Nothing is verified: no preview was held against a jointly finetuned model."]
-    models = _counted(len(verified.truths), "jointly finetuned model")
+    models = counted(len(verified.truths), "jointly finetuned model")
     found = []
     for what, intervals in (("previews'", verified.before), ("recalibration's", verified.after)):
         if intervals is not None:

@@ -79,7 +79,7 @@ def keep_diagnoses(
     before, kept = _fact(study), list(found)
     if not measured and before.get("measured"):
         kept = [each for each in kept if each.signature not in _MEASURED]
-        kept += [each for each in stored_diagnoses(study) if each.signature in _MEASURED]
+        kept += [each for each in map(Diagnosis.from_dict, before["diagnoses"]) if each.signature in _MEASURED]
         measured, stakes = True, before["stakes"]
     fact = {
         "recipe": digest_recipe(study.recipe),

@@ -29,8 +29,6 @@ from paretomerge.stages.drafting.examples import (
 from paretomerge.stages.drafting.finetunes import Finetune, Kind, config_of, find_finetunes
 from paretomerge.stages.drafting.recipe_text import SCORED, RecipeParts, recipe_text, relative_to
 
-_DEFAULT_COLUMNS = {"text": "text", "label": "label", "prompt": "prompt", "response": "response", "image": "image"}
-
 
 @dataclass(frozen=True, eq=False)
 class _Found:
@@ -246,7 +244,7 @@ def _parts(found: _Found, columns: ColumnGuess, base_folder: Path | None, reason
 
 def _settings(found: _Found, columns: ColumnGuess) -> dict[str, Any]:
     """The settings of the problem, those that are not as by default."""
-    settings: dict[str, Any] = {role: name for role, name in columns.columns.items() if name != _DEFAULT_COLUMNS[role]}
+    settings: dict[str, Any] = {role: name for role, name in columns.columns.items() if name != role}
     for role, name in columns.columns.items():
         found.guesses.append(Guess(role, "none" if name is None else f"column {name!r}", columns.why.get(role, "")))
     texts = [name for role, name in columns.columns.items() if name and role in ("text", "prompt", "response")]

@@ -13,8 +13,8 @@ from paretomerge.checkpoints import Checkpoint
 from paretomerge.errors import RecipeError
 from paretomerge.recipes import Recipe
 from paretomerge.runs import RunFolder
-from paretomerge.stages.problems import problem_source
-from paretomerge.types import Problem, Split
+from paretomerge.stages.problems import load_questions, problem_source
+from paretomerge.types import Problem, Questions, Split
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,15 @@ class Opened:
     def digests(self) -> dict[str, str]:
         """What evaluations depend on besides method and weights: the checkpoints' contents."""
         return {"base": self.base.digest, **{task: finetune.digest for task, finetune in self.finetunes.items()}}
+
+    @cached_property
+    def questions(self) -> Questions | None:
+        """The examples as prompts with an answer, read once; `None` where the problem has none.
+
+        Raises:
+            DataError, CheckpointError, MissingExtraError: as `load_questions`.
+        """
+        return load_questions(self.recipe, self.base)
 
     def require_problem(self, what: str) -> Problem:
         """The problem, or `RecipeError`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from paretomerge.types import Objective, Split
 class Study(Opened):
     """A recipe with everything it names opened, and what it measures."""
 
-    @property
+    @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """What is measured."""
         return evaluator_objectives(self)

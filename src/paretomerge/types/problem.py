@@ -69,7 +69,7 @@ class Problem:
         """
         require_task_and_split(task, split, self.tasks)
         batches = self.data(task, split)
-        if not sum(len(targets) for _, targets in batches):
+        if not any(len(targets) for _, targets in batches):
             raise DataError(
                 f"the {split} split of task {task!r} has no examples: check the data path, filters and split sizes"
             )

@@ -27,15 +27,18 @@ class RecipeCheck:
     """What `check` found of a recipe.
 
     Attributes:
-        rows: one or more per check, in their order.
         preflight: how the checkpoints fit; `None` where they cannot be opened.
         cost: what the run will take; `None` where that was not asked for, or something is in the way.
     """
 
-    rows: tuple[CheckRow, ...]
+    _found: Rows = field(repr=False)
     preflight: Preflight | None
     cost: RunCost | None = None
-    _found: Rows = field(default_factory=Rows, repr=False)
+
+    @property
+    def rows(self) -> tuple[CheckRow, ...]:
+        """One or more per check, in their order."""
+        return tuple(self._found.rows)
 
     @property
     def ok(self) -> bool:
@@ -97,7 +100,7 @@ def check_recipe(
     before = len(rows.errors)
     problem = rows.attempt("data", lambda: _read_data(rows, recipe, base)) if base is not None else None
     if preflight is None or len(rows.errors) > before:
-        return RecipeCheck(tuple(rows.rows), preflight, None, rows)
+        return RecipeCheck(rows, preflight)
     study = Study(recipe, folder, preflight.repaired.base, preflight.repaired.finetunes, problem)
     _check_measurements(rows, study)
     cost = None
@@ -107,7 +110,7 @@ def check_recipe(
         if not rows.errors:
             progress("timing the posteriors on a few examples")
             cost = rows.attempt("cost", lambda: estimate_run(rows, study, trial))
-    return RecipeCheck(tuple(rows.rows), preflight, cost, rows)
+    return RecipeCheck(rows, preflight, cost)
 
 
 def _check_methods(rows: Rows, recipe: Recipe) -> None:

@@ -67,14 +67,18 @@ def command_digest(section: CommandSection, split: Split) -> str:
     What the program reads or imports besides is not seen: name it in the command, or change the words.
     """
     words = [str(word) for word in section.words]
-    uses_split = any("{split}" in word or "PARETOMERGE_SPLIT" in word for word in words)
-    digest = hashlib.sha256(json.dumps([words, split if uses_split else ""]).encode())
+    digest = hashlib.sha256(json.dumps([words, split if uses_split(section) else ""]).encode())
     folder = Path(section.folder or ".")
     for word in words:
         # A file may follow an equals sign (`--data=rows.csv`), and `sh -c` has a whole line in one word.
         for part in word.replace("=", " ").split() if section.shell else {word, word.rpartition("=")[2]}:
             digest.update(_content(folder / part))
     return digest.hexdigest()
+
+
+def uses_split(section: CommandSection) -> bool:
+    """Whether the command is told which split it scores."""
+    return any("{split}" in word or "PARETOMERGE_SPLIT" in word for word in section.words)
 
 
 def _content(path: Path) -> bytes:

@@ -28,10 +28,9 @@ from paretomerge.recipes import (
     load_function,
     read_source,
 )
-from paretomerge.stages.evaluating.commands import command_digest, command_evaluator
+from paretomerge.stages.evaluating.commands import command_digest, command_evaluator, uses_split
 from paretomerge.stages.evaluating.harness import digest_of_harness, evaluator_of_harness, objectives_of_harness
 from paretomerge.stages.opened import Opened
-from paretomerge.stages.problems import load_questions
 from paretomerge.types import Objective, Problem, Split
 
 _DEFAULT = ("loss", "accuracy")
@@ -150,7 +149,7 @@ def _part(study: Opened, section: EvaluatorSection, split: Split) -> Evaluator:
     if isinstance(section, CommandSection):
         return command_evaluator(section, split, study.base, study.finetunes)
     problem = study.require_problem("measuring metrics")
-    questions = load_questions(study.recipe, study.base) if _asks(section) else None
+    questions = study.questions if _asks(section) else None
     return problem_evaluator(problem, split, section.metrics, questions, section.generation.model_dump())
 
 
@@ -172,8 +171,7 @@ def _digest_of(study: Opened, section: EvaluatorSection, split: Split) -> str:
         return digest
     asked: dict[str, Any] = {"metrics": sorted(section.metrics)}
     if _asks(section):
-        questions = load_questions(study.recipe, study.base)
-        asked["questions"] = None if questions is None else questions.digest(split)
+        asked["questions"] = None if study.questions is None else study.questions.digest(split)
     if "exact_match" in section.metrics:
         asked["generation"] = section.generation.model_dump(exclude={"batch_size"})
     return hashlib.sha256(f"{digest}|{json.dumps(asked, sort_keys=True)}".encode()).hexdigest()
@@ -205,7 +203,7 @@ def _asks(section: MetricsSection) -> bool:
 
 def _knows_split(section: EvaluatorSection) -> bool:
     if isinstance(section, CommandSection):
-        return any("{split}" in word or "PARETOMERGE_SPLIT" in word for word in section.words)
+        return uses_split(section)
     if isinstance(section, HarnessSection):
         return any(task.test for task in section.lm_eval.values())
     return isinstance(section, MetricsSection)

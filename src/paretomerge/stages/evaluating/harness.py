@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-
-import torch
 
 from paretomerge.checkpoints import Checkpoint
 from paretomerge.evaluation import (
@@ -40,7 +37,7 @@ def evaluator_of_harness(
         MissingExtraError: lm-eval is not installed.
     """
     files, _ = complete_side_files(base, finetunes)
-    model = LanguageModel(files, _dtype_of(base), str(base.source or "the base"))
+    model = LanguageModel(files, base.main_dtype, str(base.source or "the base"))
     settings = _settings(section)
     return HarnessEvaluator(lambda: model.build(settings.device), _tasks(section, split), settings)
 
@@ -108,13 +105,3 @@ def _settings(section: HarnessSection) -> HarnessSettings:
         section.unsafe_code,
         section.device,
     )
-
-
-def _dtype_of(base: Checkpoint) -> torch.dtype:
-    """The dtype of most of the base's parameters."""
-    counts: Counter[torch.dtype] = Counter()
-    for name in base:
-        spec = base.spec(name)
-        if spec.is_mergeable:
-            counts[spec.dtype] += spec.numel
-    return counts.most_common(1)[0][0]

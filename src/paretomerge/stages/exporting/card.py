@@ -106,12 +106,9 @@ def _gives_up(study: Study, point: FrontPoint) -> dict[str, float]:
 def _front_with(study: Study, point: FrontPoint) -> Front | None:
     kinds: tuple[FrontKind, ...] = ("merged", "joint")
     for kind in kinds:
-        with study.folder.open_journal() as journal:
-            stored = journal.fact("front" if kind == "merged" else "joint_front")
-        if stored is not None:
-            front = front_of(study, of=kind)
-            if 0 <= point.id < len(front) and front[point.id] == point:
-                return front
+        front = stored_front(study, kind)
+        if front is not None and 0 <= point.id < len(front) and front[point.id] == point:
+            return front
     return None
 
 

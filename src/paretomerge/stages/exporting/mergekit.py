@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import InputError
 from paretomerge.exports import mergekit_config
@@ -54,18 +53,7 @@ def export_mergekit(
         with_strength(fitted.method.rule, fitted.damping),
         study.recipe.base,
         {task: section.checkpoint for task, section in study.recipe.tasks.items()},
-        _dtype_name(study.base),
+        str(study.base.main_dtype).removeprefix("torch."),
         family=study.recipe.posterior.family,
     )
     return write_text(target, text)
-
-
-def _dtype_name(base: Checkpoint) -> str:
-    """The dtype of most of the base's parameters."""
-    counts: dict[str, int] = {}
-    for name in base:
-        spec = base.spec(name)
-        if spec.is_mergeable:
-            key = str(spec.dtype).removeprefix("torch.")
-            counts[key] = counts.get(key, 0) + spec.numel
-    return max(counts, key=lambda key: counts[key])

@@ -22,6 +22,7 @@ from paretomerge.evaluation import Evaluation, evaluate_one
 from paretomerge.exports.loading import class_name, read_config
 from paretomerge.stages.exporting.export import measured_point
 from paretomerge.stages.exporting.points import OFF_FRONT
+from paretomerge.stages.fitting.adam import without_bars
 from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.types import FrontPoint, Ledger, Params, spec_of
@@ -202,12 +203,6 @@ def _quiet() -> Iterator[None]:
     """Without the progress bars of transformers and other libraries' warnings: what matters is compared afterwards."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    with without_bars(logging), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

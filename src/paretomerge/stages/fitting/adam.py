@@ -105,14 +105,14 @@ def _build(folder: Path) -> Any:
         model_class = getattr(transformers, (config.architectures or [""])[0], None)
         if model_class is None:
             raise ValueError(f"its config.json names no model class of transformers, but {config.architectures}")
-        with _without_bars(transformers.utils.logging):
+        with without_bars(transformers.utils.logging):
             return model_class.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be loaded by transformers: {error}") from error
 
 
 @contextmanager
-def _without_bars(logging: Any) -> Iterator[None]:
+def without_bars(logging: Any) -> Iterator[None]:
     """Without the progress bar that transformers shows for every model it loads."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
