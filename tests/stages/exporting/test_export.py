@@ -383,6 +383,19 @@ def test_weights_need_no_front_and_estimate_none(tiny: Path, tmp_path: Path) -> 
     assert not (folder / "front.png").exists()
 
 
+def test_weights_beside_the_front_of_an_earlier_recipe_estimate_none(tiny: Path, tmp_path: Path) -> None:
+    path = write_recipe(tiny, recipe_of(**QUICK), "export.yaml")
+    estimate_run_front(open_study(path, tmp_path / "run"))
+    held = tmp_path / "run" / "recipe.yaml"
+    held.write_text(held.read_text(encoding="utf-8").replace("points: 6", "points: 7"), encoding="utf-8")
+    study = open_study(tmp_path / "run")
+    with study.folder.open_journal() as journal:
+        before = journal.ledger()["front"].evaluations, journal.fact("front")
+    export_point(study, {"sums": 1.0, "signs": 0.0, "swaps": 0.0}, tmp_path / "out")
+    with study.folder.open_journal() as journal:
+        assert (journal.ledger()["front"].evaluations, journal.fact("front")) == before
+
+
 def test_weights_are_coordinates_where_the_front_is_one_over_coefficients(language: Study, tmp_path: Path) -> None:
     boxed = replace(
         language,
