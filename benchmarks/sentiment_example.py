@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "sentiment"))
 
-from assets import fetch  # noqa: E402
-from data import TASKS, Texts, load_texts  # noqa: E402
-from model import probed_base, sentiment_problem  # noqa: E402
-from run import RECIPE  # noqa: E402
+from assets import fetch
+from data import TASKS, Texts, load_texts
+from model import probed_base, sentiment_problem
+from run import RECIPE
 
 __all__ = ["RECIPE", "TASKS", "Texts", "fetch", "load_texts", "probed_base", "sentiment_problem"]

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="as small as still runs through everything; one seed")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    quieten()
     names = list(DEFINITIONS) if "all" in chosen.settings else chosen.settings
     failed = 0
     for definition in (DEFINITIONS[name] for name in names):
@@ -52,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             assets = chosen.assets or chosen.out / "assets"
             failed += run_seed(definition, chosen.out, assets, seed, chosen.smoke, chosen.only)
     return failed
+
+
+def quieten() -> None:
+    """A model that is built a thousand times need not say each time what its file holds."""
+    try:
+        from transformers.utils import logging
+    except ImportError:
+        return
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def run_seed(definition: Definition, out: Path, assets: Path, seed: int, smoke: bool = False, only: str = "") -> int:
@@ -79,9 +90,8 @@ def record_truth(setting: Setting, folder: Path) -> None:
             place = folder / "truth" / f"{name}{ending}"
             if len(rows) and not place.with_suffix(".json").exists():
                 models = (setting.train(row, repeat) for row in rows)
-                record(
-                    setting, place, rows, models, lambda r=rows, k=repeat: setting.training_cost(r, k), finish=unchanged
-                )
+                cost = partial(setting.training_cost, rows, repeat)
+                record(setting, place, rows, models, cost, finish=unchanged)
 
 
 def run_method(setting: Setting, folder: Path, method: Method) -> bool:

@@ -102,9 +102,8 @@ class Setting:
         """Finetune from the base with weights `[T]`, or read back what an earlier sitting has trained."""
         place = self.place(weights, repeat)
         if not place.exists():
-            print(
-                f"{self.name} seed {self.seed}: training {np.round(weights, 3).tolist()}, repeat {repeat}", flush=True
-            )
+            shown = "-".join(f"{weight:.3g}" for weight in weights)
+            print(f"{self.name} seed {self.seed}: training {shown}, repeat {repeat}", flush=True)
             alpha = dict(zip(self.tasks, np.asarray(weights, dtype=float).tolist(), strict=True))
             started = time.process_time()
             found = finetune(self.problem, self.base, alpha, self.recipe, self.first_seed + repeat)
