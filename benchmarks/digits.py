@@ -1,6 +1,6 @@
 """Preview quality on the digits demo over several seeds: ratios of means with intervals, from real runs.
 
-    python benchmarks/digits.py --seeds 0 1 2 3 4 --out DIR
+    python -m benchmarks.digits --seeds 0 1 2 3 4 --out DIR
 
 Each seed is one `paretomerge demo` (other splits of the images, another base model, other trainings); finished seeds
 are not run again. Writes `benchmarks/results/digits.json` (numbers, machine, versions) and the table in
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from publishing import bootstrap_ratio, machine, write_section
 
+from benchmarks.publishing import bootstrap_ratio, machine, write_section
 from paretomerge.demo import run_demo
 from paretomerge.demo.methods import HEADLINE
 

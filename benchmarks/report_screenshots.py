@@ -1,7 +1,7 @@
 """Real reports of two, three and six tasks, and pictures of them for the documentation.
 
-    python benchmarks/report_screenshots.py --out DIR               # trains what is missing: minutes on two cores
-    python benchmarks/report_screenshots.py --out DIR --pages-only  # only writes the pages and pictures anew
+    python -m benchmarks.report_screenshots --out DIR               # trains what is missing: minutes on two cores
+    python -m benchmarks.report_screenshots --out DIR --pages-only  # only writes the pages and pictures anew
 
 The tasks are scikit-learn's digits in up to six ways to look at them, one shared head, as in the demo: a weak base is
 finetuned once per way, twelve to thirty merges are measured, three weightings are verified by joint finetuning.

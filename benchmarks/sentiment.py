@@ -1,7 +1,7 @@
 """Publishes the results of `examples/sentiment/run.py`: JSON with the machine, and the table in `benchmarks/README.md`.
 
 python examples/sentiment/run.py --out DIR      # about an hour on one core
-python benchmarks/sentiment.py --out DIR
+python -m benchmarks.sentiment --out DIR
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from publishing import machine, write_section
+from benchmarks.publishing import machine, write_section
 
 HERE = Path(__file__).parent
 COLUMNS = ("loss error", "× averaging", "× floor", "bias", "accuracy error", "scalarised loss", "ridge", "seconds")

@@ -1,6 +1,6 @@
 """Does paretomerge measure what lm-eval's own command line reports of the exported checkpoint?
 
-    python benchmarks/evaluation/harness.py --data DIR --out DIR
+    python -m benchmarks.evaluation.harness --data DIR --out DIR
 
 `--data` is a folder that `examples/lora/prepare.py` and `train.py` have written: SmolLM2-135M and two adapters. From
 its test phrases two local lm-eval tasks are made, one of choices (German) and one of written answers (French). A run
@@ -23,9 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from publishing import machine, write_section
+from benchmarks.publishing import machine, write_section
 
 from paretomerge.stages import estimate_run_front, export_point, open_study, run_ledger
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from settings import Setting, trainer
+from benchmarks.posteriors.settings import Setting, trainer
 
 from paretomerge.demo.digits import TASKS, batches_of
 from paretomerge.demo.trainings import FINETUNING, load, pretrain

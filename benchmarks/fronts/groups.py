@@ -1,6 +1,6 @@
 """What one coefficient per parameter group and task is worth: the closed-form front against any over T coefficients.
 
-    python benchmarks/fronts/groups.py --out DIR        # DIR as given to record.py; minutes of one core
+    python -m benchmarks.fronts.groups --out DIR        # DIR as given to record.py; minutes of one core
 
 Digits, five seeds, mean test losses of merged models, three tasks. The front over groups minimises weighted sums of
 what the posteriors predict, in a box: no merged model was evaluated for it. It is held against the best there is over
@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.posteriors.settings import Setting, digits
+from benchmarks.publishing import machine
 from scipy.interpolate import RBFInterpolator
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "posteriors")]
-from publishing import machine  # noqa: E402
-from settings import Setting, digits  # noqa: E402
+from paretomerge.curvature import FitSubspace, fit_curvatures
+from paretomerge.evaluation import SupervisedEvaluator
+from paretomerge.fronts import closed_form_front, hypervolume, is_nondominated
+from paretomerge.fronts.hypervolume import beyond_worst
+from paretomerge.posteriors import relative_strength
+from paretomerge.types import simplex_grid
 
-from paretomerge.curvature import FitSubspace, fit_curvatures  # noqa: E402
-from paretomerge.evaluation import SupervisedEvaluator  # noqa: E402
-from paretomerge.fronts import closed_form_front, hypervolume, is_nondominated  # noqa: E402
-from paretomerge.fronts.hypervolume import beyond_worst  # noqa: E402
-from paretomerge.posteriors import relative_strength  # noqa: E402
-from paretomerge.types import simplex_grid  # noqa: E402
+HERE = Path(__file__).parent
 
 DIVISIONS = 10
 RIDGES = (0.03, 0.1, 0.3)

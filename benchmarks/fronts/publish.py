@@ -1,24 +1,22 @@
 """From the files of `run.py` and `studies.py` to `results/fronts.json` and the tables of `benchmarks/README.md`.
 
-python benchmarks/fronts/publish.py --out DIR/fronts
+python -m benchmarks.fronts.publish --out DIR/fronts
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contestants import CONTESTANTS
-from landscapes import names
+from benchmarks.fronts.contestants import CONTESTANTS
+from benchmarks.fronts.landscapes import names
+from benchmarks.publishing import RESAMPLES, machine, write_section
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-from publishing import RESAMPLES, machine, write_section  # noqa: E402
 
 SHARES = (0.95, 0.99)
 LOOKS = (0, 5, 10, 20, 50)

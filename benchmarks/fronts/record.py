@@ -1,8 +1,8 @@
 """Records a real landscape: per-example losses of task-arithmetic merges over a box of scaling coefficients.
 
-    python benchmarks/fronts/record.py --setting digits --seed 0 --out DIR         # a minute or two
-    python benchmarks/fronts/record.py --setting digits-four --seed 0 --out DIR    # the same with a fourth task
-    python benchmarks/fronts/record.py --setting sentiment --seed 0 --out DIR      # half an hour of one core
+    python -m benchmarks.fronts.record --setting digits --seed 0 --out DIR         # a minute or two
+    python -m benchmarks.fronts.record --setting digits-four --seed 0 --out DIR    # the same with a fourth task
+    python -m benchmarks.fronts.record --setting sentiment --seed 0 --out DIR      # half an hour of one core
 
 Searches are then compared on an interpolation of what was recorded (see `landscapes.py`), so that a search costs
 no forward passes, and evaluation noise is real: it comes from resampling the recorded examples. The same command
@@ -13,7 +13,6 @@ coefficients for every task, from one expansion at the average of the finetunes.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,11 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.fronts.digits import turned_digits
+from benchmarks.posteriors.settings import Setting, sentiment
 from scipy.stats import qmc
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "posteriors"))
-from digits import turned_digits
-from settings import Setting, sentiment
 
 from paretomerge.curvature import FitSubspace, fit_curvatures
 from paretomerge.evaluation import SupervisedEvaluator

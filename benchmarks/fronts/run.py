@@ -1,8 +1,8 @@
 """How many evaluations each search needs for 95 % and 99 % of the hypervolume of a dense search.
 
-    python benchmarks/fronts/record.py --setting digits --seed 0 --out DIR      # and so on: see record.py
-    python benchmarks/fronts/run.py --recordings DIR/landscapes --out DIR/fronts
-    python benchmarks/fronts/publish.py --out DIR/fronts
+    python -m benchmarks.fronts.record --setting digits --seed 0 --out DIR      # and so on: see record.py
+    python -m benchmarks.fronts.run --recordings DIR/landscapes --out DIR/fronts
+    python -m benchmarks.fronts.publish --out DIR/fronts
 
 Each contestant on each seed of each landscape is one file, so the same command continues an interrupted run, and
 several at once share the work (each takes what it finds missing when it comes to it).
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contestants import CHECKPOINTS, CONTESTANTS, MOST, Ledger
-from landscapes import Landscape, build, names
+from benchmarks.fronts.contestants import CHECKPOINTS, CONTESTANTS, MOST, Ledger
+from benchmarks.fronts.landscapes import Landscape, build, names
 
 from paretomerge.checkpoints.atomic import write_text
 

@@ -1,6 +1,6 @@
 """What the curves of `run.py` do not show: intervals, fits, wall time, and many tasks.
 
-    python benchmarks/fronts/studies.py --recordings DIR/landscapes --out DIR/fronts
+    python -m benchmarks.fronts.studies --recordings DIR/landscapes --out DIR/fronts
 
 One file per study and seed, in `DIR/fronts/studies`.
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from contestants import Ledger, quiet
-from landscapes import Landscape, Limit, build
+from benchmarks.fronts.contestants import Ledger, quiet
+from benchmarks.fronts.landscapes import Landscape, Limit, build
 
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.fronts import hypervolume

@@ -1,7 +1,7 @@
 """Do the signs of `paretomerge diagnose` tell previews that fail from previews that hold?
 
-    python benchmarks/joint/diagnoses.py --out DIR              # half an hour of one core
-    python benchmarks/joint/publish_diagnoses.py --out DIR
+    python -m benchmarks.joint.diagnoses --out DIR              # half an hour of one core
+    python -m benchmarks.joint.publish_diagnoses --out DIR
 
 Digits, eight seeds: thresholds were chosen on seeds 5 to 7, and what is published is of seeds 0 to 4. DIR is the folder
 of `benchmarks/posteriors/run.py`, whose trainings are used. Three families of finetunes:
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from families import FAMILIES, Family, Method
+from benchmarks.joint.families import FAMILIES, Family, Method
 
 from paretomerge import finetune, newton_correct
 from paretomerge.checkpoints.atomic import write_text

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "posteriors"))
-from settings import SETTINGS, Setting, trainer
+from benchmarks.posteriors.settings import SETTINGS, Setting, trainer
 
 from paretomerge import (
     Averaging,

@@ -1,6 +1,6 @@
 """Whether joint steps from a merge need examples that the finetunes have not seen (sentiment).
 
-    python benchmarks/joint/fresh_examples.py --out DIR --seeds 0 1 2 --starts base average merge
+    python -m benchmarks.joint.fresh_examples --out DIR --seeds 0 1 2 --starts base average merge
 
 The finetunes have seen every training example three times. Here the joint steps after the merge are taken on sentences
 that no finetune has seen: those of the validation and test splits that no number of this benchmark is measured on, 525
@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from warm_start import runs, scores_of
+from benchmarks.joint.warm_start import runs, scores_of
 
 # isort: split
-from settings import HELD_OUT, Setting, sentiment
+from benchmarks.posteriors.settings import HELD_OUT, Setting, sentiment
 
 from paretomerge import Averaging, FitIsotropic, FitSubspace, Problem
 from paretomerge.checkpoints.atomic import write_text
@@ -95,9 +95,7 @@ def seen_loss(setting: Setting, params: Params) -> float:
 
 def with_fresh_examples(out: Path, setting: Setting, seed: int) -> Problem:
     """The problem whose training split is what no finetune has seen and nothing is measured on."""
-    from assets import fetch
-    from data import Texts, load_texts
-    from model import sentiment_problem
+    from benchmarks.sentiment_example import Texts, fetch, load_texts, sentiment_problem
 
     model, texts = fetch(out / "sentiment" / "assets")
     unused = {}

@@ -1,6 +1,6 @@
 """Publishes how many joint steps a merge saves: `results/warm-start.json`, and the tables in `benchmarks/README.md`.
 
-python benchmarks/joint/publish.py --out DIR
+python -m benchmarks.joint.publish --out DIR
 """
 
 from __future__ import annotations
@@ -8,15 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from publishing import RESAMPLES, machine, write_section
+from benchmarks.publishing import RESAMPLES, machine, write_section
 
 BENCHMARKS = Path(__file__).parents[1]
 STARTS = {"base": "the base", "average": "the average", "merge": "the posteriors' merge"}

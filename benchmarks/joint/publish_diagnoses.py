@@ -1,21 +1,18 @@
 """Publishes what diagnoses tell of previews: `results/diagnoses.json`, and the tables in `benchmarks/README.md`.
 
-python benchmarks/joint/publish_diagnoses.py --out DIR
+python -m benchmarks.joint.publish_diagnoses --out DIR
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from publishing import machine, write_section
+from benchmarks.publishing import machine, write_section
 from scipy.stats import spearmanr
 
 from paretomerge.diagnoses.conflict import RUIN

@@ -1,7 +1,7 @@
 """Errors of previews at held-out weightings before and after 1, 2, 3 weightings were trained and the rest recalibrated.
 
-    python benchmarks/joint/record.py --setting digits --out DIR      # first, and the same for sentiment
-    python benchmarks/joint/recalibrate.py --out DIR                  # a minute; results, and the tables of the docs
+    python -m benchmarks.joint.record --setting digits --out DIR      # first, and the same for sentiment
+    python -m benchmarks.joint.recalibrate --out DIR                  # a minute; results, and the tables of the docs
 
 Three ways of choosing what to train are compared: the most informative weightings (what `verify` does), weightings far
 from each other and from the corners, and random ones (the mean over many). The settings of the prior were chosen on
@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from publishing import machine, write_section
+from benchmarks.publishing import machine, write_section
 
 from paretomerge.surrogates import fit_discrepancy, informative_points
 from paretomerge.types import Objective, Scores

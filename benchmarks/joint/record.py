@@ -1,8 +1,8 @@
 """Records previews and truths: per-example scores of merged and of jointly finetuned models at the same weightings.
 
-    python benchmarks/joint/record.py --setting digits --out DIR          # minutes per seed where trainings are there
-    python benchmarks/joint/record.py --setting sentiment --out DIR       # an hour of one core
-    python benchmarks/joint/recalibrate.py --out DIR
+    python -m benchmarks.joint.record --setting digits --out DIR          # minutes per seed where trainings are there
+    python -m benchmarks.joint.record --setting sentiment --out DIR       # an hour of one core
+    python -m benchmarks.joint.recalibrate --out DIR
 
 The weightings are those of the setting and then its corners, where the truth is the finetune itself. DIR is the folder
 of `benchmarks/posteriors/run.py`, whose trainings are used; what is missing is trained. Every set of models is one file
@@ -12,16 +12,13 @@ per seed, so the same command continues an interrupted recording.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "posteriors"))
-from settings import SETTINGS, Setting
+from benchmarks.posteriors.settings import SETTINGS, Setting
 
 from paretomerge import Averaging, FitIsotropic, FitSubspace
 from paretomerge.curvature import FitDiagonal, fit_curvatures

@@ -1,8 +1,8 @@
 """How many joint steps a merge saves: joint finetuning from the base, from the average, and from the posteriors' merge.
 
-    python benchmarks/joint/warm_start.py --setting digits --out DIR        # half an hour of one core
-    python benchmarks/joint/warm_start.py --setting sentiment --out DIR     # hours of one core
-    python benchmarks/joint/publish.py --out DIR
+    python -m benchmarks.joint.warm_start --setting digits --out DIR        # half an hour of one core
+    python -m benchmarks.joint.warm_start --setting sentiment --out DIR     # hours of one core
+    python -m benchmarks.joint.publish --out DIR
 
 Every run is a whole training with its own schedule (warm-up, decay) of that many steps, the recipe of the finetunes
 otherwise. What it is held against is joint finetuning from the base with all steps, and its noise: the same with
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,9 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "posteriors"))
-from settings import SETTINGS, Setting
+from benchmarks.posteriors.settings import SETTINGS, Setting
 
 from paretomerge import Averaging, FitIsotropic, FitSubspace, finetune
 from paretomerge.checkpoints.atomic import write_text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measuring import seconds_of
+from benchmarks.merge.measuring import seconds_of
 from torch import Tensor
 
 from paretomerge.merging import Averaging, PosteriorMerge, ResidentMerge, collect_inputs, merge_blocks

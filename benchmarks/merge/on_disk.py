@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from measuring import Cost, in_turns, run_command, seconds_of, summary
+from benchmarks.merge.measuring import Cost, in_turns, run_command, seconds_of, summary
 from torch import Tensor
 
 from paretomerge.checkpoints import Checkpoint, open_checkpoint

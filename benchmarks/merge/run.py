@@ -1,6 +1,6 @@
 """What a merge costs, beside mergekit, beside a copy in memory, and beside raw reading and writing.
 
-    python benchmarks/merge/run.py --folder DIR [--mergekit VENV/bin/mergekit-yaml]
+    python -m benchmarks.merge.run --folder DIR [--mergekit VENV/bin/mergekit-yaml]
 
 Makes checkpoints in DIR (about 12 GB with the large merge), measures, and writes `benchmarks/results/merge.json` and
 the tables in `benchmarks/README.md`. mergekit lives in an environment of its own:
@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.merge.in_memory import measure_in_memory
+from benchmarks.merge.models import make_models
+from benchmarks.merge.on_disk import METHODS, compare_with_mergekit, end_to_end, large_merge
+from benchmarks.publishing import machine, write_section
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
-from in_memory import measure_in_memory  # noqa: E402
-from models import make_models  # noqa: E402
-from on_disk import METHODS, compare_with_mergekit, end_to_end, large_merge  # noqa: E402
-from publishing import machine, write_section  # noqa: E402
 
 RESULTS = HERE.parent / "results" / "merge.json"
 PARTS = ("memory", "mergekit", "end-to-end", "large")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from settings import Setting
+from benchmarks.posteriors.settings import Setting
 from torch import Tensor
 
 from paretomerge.curvature import Curvatures, LossModel, average, expand_in_subspace, parameters_of

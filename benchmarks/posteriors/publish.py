@@ -1,22 +1,20 @@
 """From the rows of `run.py` to `results/posteriors-*.json`, the tables of `benchmarks/README.md`, and the picture.
 
-python benchmarks/posteriors/publish.py --out DIR
+python -m benchmarks.posteriors.publish --out DIR
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.publishing import bootstrap_ratio, machine, write_section
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-from publishing import bootstrap_ratio, machine, write_section  # noqa: E402
 
 RULES = ("validation", "evidence", "fixed")
 PLACES = ("finetune", "segment", "average", "posterior", "centred")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-from measure import STRENGTHS, Row
-from settings import Setting
+from benchmarks.posteriors.measure import STRENGTHS, Row
+from benchmarks.posteriors.settings import Setting
 
 from paretomerge import Averaging, TaskArithmetic, TrainingRecipe
 from paretomerge.curvature import (

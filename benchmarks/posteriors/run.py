@@ -1,8 +1,8 @@
 """Which posterior previews joint finetuning best: every family, route, location and damping, on two settings.
 
-    python benchmarks/posteriors/run.py --setting digits --out DIR          # about an hour of one core
-    python benchmarks/posteriors/run.py --setting sentiment --out DIR       # hours of one core
-    python benchmarks/posteriors/publish.py --out DIR
+    python -m benchmarks.posteriors.run --setting digits --out DIR          # about an hour of one core
+    python -m benchmarks.posteriors.run --setting sentiment --out DIR       # hours of one core
+    python -m benchmarks.posteriors.publish --out DIR
 
 Each row of each seed is one file in DIR, so the same command continues an interrupted run; trainings are kept too.
 """
@@ -16,9 +16,9 @@ import time
 import traceback
 from pathlib import Path
 
-from measure import measure, one_thread, quality
-from rows import ROWS
-from settings import SETTINGS
+from benchmarks.posteriors.measure import measure, one_thread, quality
+from benchmarks.posteriors.rows import ROWS
+from benchmarks.posteriors.settings import SETTINGS
 
 from paretomerge.checkpoints.atomic import write_text
 

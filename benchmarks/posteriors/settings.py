@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +18,6 @@ from paretomerge.demo.trainings import FINETUNING, grid, load, pretrain
 from paretomerge.evaluation import SupervisedEvaluator, supervised_objectives
 from paretomerge.types import Params
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "sentiment"
 HELD_OUT = {"validation": 100, "test": 325}
 """Sentences per domain that choices and errors are measured on: MiniLM is slow on a processor."""
 
@@ -70,7 +68,7 @@ class Setting:
     @cached_property
     def true_curvature(self) -> Any:
         """What posteriors' curvatures are held against."""
-        from curvature_error import Truth
+        from benchmarks.posteriors.curvature_error import Truth
 
         return Truth(self)
 
@@ -112,11 +110,7 @@ def digits(out: Path, seed: int) -> Setting:
 
 def sentiment(out: Path, seed: int) -> Setting:
     """MiniLM on movie reviews, Amazon reviews and tweets, with one shared head."""
-    sys.path.insert(0, str(EXAMPLE))
-    from assets import fetch
-    from data import TASKS, load_texts
-    from model import probed_base, sentiment_problem
-    from run import RECIPE
+    from benchmarks.sentiment_example import RECIPE, TASKS, fetch, load_texts, probed_base, sentiment_problem
 
     folder = out / "sentiment" / f"seed{seed}"
     model, texts = fetch(out / "sentiment" / "assets")

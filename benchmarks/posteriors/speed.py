@@ -1,6 +1,6 @@
 """What curvature costs, in ordinary forward and backward passes over the same examples.
 
-    python benchmarks/posteriors/speed.py --assets DIR [--settings vit minilm] [--repeats 7]
+    python -m benchmarks.posteriors.speed --assets DIR [--settings vit minilm] [--repeats 7]
 
 DIR is where `examples/sentiment` keeps its assets. Actions run in turns on one thread, and each is divided by the plain
 passes of its own turn, so that a slow minute of the machine meets both; ratios are medians over turns, of processor
@@ -22,23 +22,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.publishing import machine
 
-HERE = Path(__file__).parent
-EXAMPLE = HERE.parents[1] / "examples" / "sentiment"
-sys.path[:0] = [str(HERE.parent), str(EXAMPLE)]
-
-from publishing import machine  # noqa: E402
-
-from paretomerge.curvature import (  # noqa: E402
+from paretomerge.curvature import (
     LossModel,
     diagonal_fisher,
     expand_in_subspace,
     kronecker_curvature,
     parameters_of,
 )
-from paretomerge.curvature.attention import differentiable_attention  # noqa: E402
-from paretomerge.posteriors import Basis, DirectionLabel  # noqa: E402
-from paretomerge.types import Batch, Params, call_module  # noqa: E402
+from paretomerge.curvature.attention import differentiable_attention
+from paretomerge.posteriors import Basis, DirectionLabel
+from paretomerge.types import Batch, Params, call_module
+
+HERE = Path(__file__).parent
 
 RESULTS = HERE.parent / "results" / "posteriors-speed.json"
 DIRECTIONS = 8
@@ -114,9 +111,7 @@ def make_setting(name: str, assets: Path | None) -> Setting:
         problem = digits_problem()
         batches = list(problem.batches(problem.tasks[0], "training"))
     else:
-        from assets import fetch
-        from data import load_texts
-        from model import sentiment_problem
+        from benchmarks.sentiment_example import fetch, load_texts, sentiment_problem
 
         assert assets is not None, "the setting minilm needs --assets"
         encoder, sdist = fetch(assets)
