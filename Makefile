@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\)$$/\1/p' constraints.txt)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 WORKERS ?= 2
+BENCH_OUT ?= benchmark-runs
 
-.PHONY: demo test test-all lint docs dist release-check clean
+.PHONY: demo test test-all lint docs bench-smoke bench-publish dist release-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/paretomerge demo
@@ -25,6 +26,16 @@ lint: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# One setting of the benchmark suite, `make bench-digits-conflict`: hours for some; the same command continues.
+bench-%: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.suite $* --out $(BENCH_OUT)
+
+bench-smoke: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.suite all --out $(BENCH_OUT) --smoke
+
+bench-publish: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.suite.publish --out $(BENCH_OUT)
 
 dist: $(VENV)/.dev
 	rm -rf dist

@@ -7,7 +7,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "sentiment"))
 
 from assets import fetch
 from data import TASKS, Texts, load_texts
-from model import probed_base, sentiment_problem
+from model import MAX_LENGTH, Classifier, probed_base, sentiment_problem
 from run import RECIPE
 
-__all__ = ["RECIPE", "TASKS", "Texts", "fetch", "load_texts", "probed_base", "sentiment_problem"]
+__all__ = [
+    "MAX_LENGTH",
+    "RECIPE",
+    "TASKS",
+    "Classifier",
+    "Texts",
+    "fetch",
+    "load_texts",
+    "probed_base",
+    "sentiment_problem",
+]

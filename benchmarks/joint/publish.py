@@ -29,23 +29,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out
     results: dict[str, Any] = machine()
-    sections = []
     for name in ("digits", "sentiment"):
         seeds = complete_seeds(out / "warm_start" / name)
         if seeds:
             results[name] = aggregate(seeds)
-            sections.append(f"**{name.capitalize()}**, {table(results[name])}")
         longer = complete_seeds(out / "warm_start_long" / name)
         if longer:
             results[f"{name}, longer"] = aggregate(longer)
-            sections.append(f"**{name.capitalize()}, longer**, {table(results[f'{name}, longer'], needed=False)}")
     fresh = read_fresh(out / "fresh_examples")
     if fresh:
         results["sentiment, fresh examples"] = fresh
-        sections.append(fresh_table(fresh))
     (BENCHMARKS / "results" / "warm-start.json").write_text(json.dumps(results, indent=2) + "\n")
-    write_section(BENCHMARKS / "README.md", "warm-start", "\n\n".join(sections))
-    print("\n\n".join(sections))
+    write_section(BENCHMARKS / "README.md", "warm-start", tables(results))
+    print(tables(results))
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Markdown of everything that there are results of."""
+    sections = []
+    for name in ("digits", "sentiment"):
+        if name in results:
+            sections.append(f"**{name.capitalize()}**, {table(results[name])}")
+        if f"{name}, longer" in results:
+            sections.append(f"**{name.capitalize()}, longer**, {table(results[f'{name}, longer'], needed=False)}")
+    if "sentiment, fresh examples" in results:
+        sections.append(fresh_table(results["sentiment, fresh examples"]))
+    return "\n\n".join(sections)
 
 
 def complete_seeds(folder: Path) -> dict[int, Runs]:

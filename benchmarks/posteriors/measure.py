@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.posteriors.curvature_error import curvature_error
 from benchmarks.posteriors.settings import Setting
+from benchmarks.suite.curvature_error import curvature_error
 
 from paretomerge import Averaging, Scores, compare_preview, fit_curvatures
 from paretomerge.curvature import Curvatures, FitMethod

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from benchmarks.suite.curvature_error import Truth
 
 from paretomerge import Problem, Scores, TrainingRecipe, evaluate, finetune
 from paretomerge.checkpoints import write_params
@@ -66,11 +66,9 @@ class Setting:
         return self.score(self.again)
 
     @cached_property
-    def true_curvature(self) -> Any:
+    def true_curvature(self) -> Truth:
         """What posteriors' curvatures are held against."""
-        from benchmarks.posteriors.curvature_error import Truth
-
-        return Truth(self)
+        return Truth.of(self.problem, self.base, self.finetunes)
 
     def runs(self, count: int, recipe: TrainingRecipe | None = None, kind: str = "runs") -> dict[str, list[Params]]:
         """`count` finetunes of every task with different seeds; without a recipe the first is the setting's own."""

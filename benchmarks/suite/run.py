@@ -26,10 +26,11 @@ import numpy as np
 import torch
 
 from benchmarks.suite.measures import measure
-from benchmarks.suite.methods import Method, Stopwatch, methods_of
+from benchmarks.suite.methods import Found, Method, NotHere, Stopwatch, methods_of
 from benchmarks.suite.recording import record
 from benchmarks.suite.setting import Definition, Setting, unchanged
 from benchmarks.suite.settings import DEFINITIONS
+from benchmarks.suite.similarity import similarity_of
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.types import Params
 
@@ -70,7 +71,7 @@ def run_seed(definition: Definition, out: Path, assets: Path, seed: int, smoke: 
     folder = out / definition.name / f"seed{seed}{'-smoke' if smoke else ''}"
     setting = definition.build(folder, assets, seed, smoke)
     record_truth(setting, folder)
-    failed = 0
+    failed = int(not record_similarity(setting, folder))
     for method in methods_of(definition.methods, smoke):
         if re.search(only, method.name) and not place_of(folder, method.name).with_suffix(".json").exists():
             failed += not run_method(setting, folder, method)
@@ -94,33 +95,64 @@ def record_truth(setting: Setting, folder: Path) -> None:
                 record(setting, place, rows, models, cost, finish=unchanged)
 
 
+def record_similarity(setting: Setting, folder: Path) -> bool:
+    """How alike the tasks are; whether that could be said."""
+    place = folder / "truth" / "similarity.json"
+    if place.exists():
+        return True
+    try:
+        write_text(place, json.dumps(similarity_of(setting, folder), indent=1))
+    except Exception:
+        print(f"{setting.name} seed {setting.seed}  similarity: failed", flush=True)
+        traceback.print_exc()
+        return False
+    return True
+
+
 def run_method(setting: Setting, folder: Path, method: Method) -> bool:
-    """Find, score, keep; whether it went well."""
+    """Find, score, keep; whether it went well or was skipped with a reason."""
     started = time.perf_counter()
+    noted = folder / "failures" / f"{place_of(folder, method.name).name}.json"
     try:
         setting.runs(method.runs)  # trained, and paid for, outside the method's own time
         watch = Stopwatch()
         with setting.precision():
             found = method.find(setting)
-        metered = Metered(found.models, watch.seconds)
+        metered = Metered(found.models, watch.seconds + found.core_seconds)
         known = {
             "name": method.name,
             "kind": method.kind,
             "factors": dict(method.factors),
             "runs": method.runs,
-            "found": dict(found.facts),
         }
 
         def facts() -> dict[str, Any]:
-            return {**known, "cost": {**asdict(found.cost), "core_seconds": metered.seconds}}
+            cost = {**asdict(found.cost), "core_seconds": metered.seconds}
+            return {**known, "found": {**found.facts, **checked(found)}, "cost": cost}
 
         record(setting, place_of(folder, method.name), found.weights, metered, facts)
-    except Exception:
+    except NotHere as reason:
+        print(f"{setting.name} seed {setting.seed}  {method.name}: skipped, {reason}", flush=True)
+        return True
+    except Exception as error:
         print(f"{setting.name} seed {setting.seed}  {method.name}: failed", flush=True)
         traceback.print_exc()
+        said = {"name": method.name, "error": f"{type(error).__name__}: {error}"}
+        noted.parent.mkdir(parents=True, exist_ok=True)
+        write_text(noted, json.dumps(said, indent=1))
         return False
+    noted.unlink(missing_ok=True)
     print(f"{setting.name} seed {setting.seed}  {method.name}: {time.perf_counter() - started:.0f} s", flush=True)
     return True
+
+
+def checked(found: Found) -> dict[str, Any]:
+    """What the method's checks say; one that fails costs no more than what it would have said."""
+    try:
+        return dict(found.checks())
+    except Exception as error:
+        traceback.print_exc()
+        return {"checks_failed": f"{type(error).__name__}: {error}"}
 
 
 class Metered:

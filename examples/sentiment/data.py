@@ -1,4 +1,4 @@
-"""Sentences with sentiment in three domains (Hutto & Gilbert, 2014, VADER), split once and for all.
+"""Sentences with sentiment in three domains, or four (Hutto & Gilbert, 2014, VADER), split once and for all.
 
 The texts travel inside the source distribution of `vaderSentiment` 2.5, which `assets.py` fetches. Ratings run from -4
 to 4; closer to zero than 0.5 is no opinion. A review's sentences stay in one split, and each text appears once.
@@ -21,6 +21,8 @@ FILES = {
     "tweets": "hutto_ICWSM_2014/tweets_GroundTruth.txt",
 }
 TASKS = tuple(FILES)
+FOURTH = {"newspaper": "hutto_ICWSM_2014/nytEditorialSnippets_GroundTruth.txt"}
+"""Editorials of the New York Times; the other three are split as they are without them."""
 SIZES = {"test": 650, "validation": 300, "training": 1950}
 NEUTRAL = 0.5
 
@@ -33,11 +35,11 @@ class Texts:
     labels: np.ndarray
 
 
-def load_texts(sdist: Path, seed: int = 20240) -> dict[str, dict[str, Texts]]:
+def load_texts(sdist: Path, seed: int = 20240, *, fourth: bool = False) -> dict[str, dict[str, Texts]]:
     """`load_texts(...)[task][split]`."""
     seen: set[str] = set()
     found: dict[str, dict[str, Texts]] = {}
-    for index, (task, rows) in enumerate(_read(sdist).items()):
+    for index, (task, rows) in enumerate(_read(sdist, FILES | FOURTH if fourth else FILES).items()):
         reviews: dict[str, list[tuple[str, int]]] = {}
         for review, score, text in rows:
             key = " ".join(text.lower().split())
@@ -63,14 +65,14 @@ def _split(reviews: dict[str, list[tuple[str, int]]], rng: np.random.Generator) 
     return splits
 
 
-def _read(sdist: Path) -> dict[str, list[tuple[str, float, str]]]:
+def _read(sdist: Path, files: dict[str, str]) -> dict[str, list[tuple[str, float, str]]]:
     with tarfile.open(sdist) as outer:
         member = outer.extractfile(INNER)
         assert member is not None
         inner = member.read()
     rows = {}
     with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
-        for task, name in FILES.items():
+        for task, name in files.items():
             file = archive.extractfile(name)
             assert file is not None
             lines = file.read().decode("utf-8", errors="replace").splitlines()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import TASKS, Texts
+from data import Texts
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BertModel
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
 
 
 def sentiment_problem(model: Path, texts: dict[str, dict[str, Texts]]) -> Problem:
-    """The three domains as a `Problem`."""
+    """The domains as a `Problem`."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     encoded = {
         (task, split): _encode(tokenizer, found, by_length=split != "training")
@@ -57,7 +57,7 @@ def sentiment_problem(model: Path, texts: dict[str, dict[str, Texts]]) -> Proble
     def data(task: str, split: Split) -> list[Batch]:
         return encoded[task, split]
 
-    return Problem(TASKS, lambda: Classifier(model), data)
+    return Problem(tuple(texts), lambda: Classifier(model), data)
 
 
 def probed_base(problem: Problem) -> dict[str, Tensor]:
@@ -65,7 +65,7 @@ def probed_base(problem: Problem) -> dict[str, Tensor]:
     module = problem.build().eval()
     assert isinstance(module, Classifier)
     with torch.no_grad():
-        pairs = [(module.features(**x), y) for task in TASKS for x, y in problem.batches(task, "training")]
+        pairs = [(module.features(**x), y) for task in problem.tasks for x, y in problem.batches(task, "training")]
         features, labels = torch.cat([x for x, _ in pairs]).numpy(), torch.cat([y for _, y in pairs]).numpy()
         probe = LogisticRegression(C=1.0, max_iter=2000).fit(features, labels)
         weight, bias = torch.tensor(probe.coef_[0]).float() / 2, torch.tensor(probe.intercept_[0]).float() / 2

@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         finetune,
         finetune_runs,
         mixture_of_runs,
+        refresh_statistics,
     )
     from paretomerge.types import (
         Box,
@@ -194,6 +195,7 @@ __all__ = [
     "mixture_of_runs",
     "newton_correct",
     "open_checkpoint",
+    "refresh_statistics",
     "report",
     "run",
     "sample_merged",
@@ -288,6 +290,7 @@ _HOMES = {
     "mixture_of_runs": "training",
     "newton_correct": "curvature",
     "open_checkpoint": "checkpoints",
+    "refresh_statistics": "training",
     "report": "reports",
     "run": "stages",
     "sample_merged": "merging",

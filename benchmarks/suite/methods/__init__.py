@@ -2,16 +2,31 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.suite.methods.base import Found, Kind, Method, Stopwatch
+from benchmarks.suite.methods.ablations import ablations
+from benchmarks.suite.methods.anchored import anchored
+from benchmarks.suite.methods.base import Found, Kind, Method, NotHere, Stopwatch
 from benchmarks.suite.methods.classic import classic
-from benchmarks.suite.methods.posteriors import posteriors, routes
+from benchmarks.suite.methods.mixtures import mixtures, mixtures_few
+from benchmarks.suite.methods.peers import peers
+from benchmarks.suite.methods.posteriors import posteriors, posteriors_few, routes
+from benchmarks.suite.methods.searches import searches, searches_few
+from benchmarks.suite.methods.steps import steps
 
-__all__ = ["Found", "Kind", "Method", "Stopwatch", "methods_of"]
+__all__ = ["Found", "Kind", "Method", "NotHere", "Stopwatch", "methods_of"]
 
 GROUPS: dict[str, Callable[[bool], list[Method]]] = {
     "classic": classic,
     "posteriors": posteriors,
+    "posteriors-few": posteriors_few,
     "routes": routes,
+    "searches": searches,
+    "searches-few": searches_few,
+    "mixtures": mixtures,
+    "mixtures-few": mixtures_few,
+    "steps": steps,
+    "ablations": ablations,
+    "anchored": anchored,
+    "peers": peers,
 }
 """Name → the group's methods, small ones where asked for."""
 

@@ -1,6 +1,7 @@
 """Model and data to curvature: Fisher and Gauss-Newton matrices, and the posteriors made of them."""
 
 from paretomerge.curvature.adam import adam_posterior, named_groups, trainer_groups
+from paretomerge.curvature.continuation import Continuation, continue_joint, fade
 from paretomerge.curvature.cost import FitCost, estimate_cost
 from paretomerge.curvature.enrichment import scaled_gradients
 from paretomerge.curvature.families import measured_part
@@ -25,6 +26,7 @@ from paretomerge.curvature.predictor import LossModel, module_predictor, paramet
 from paretomerge.curvature.recentre import recentre
 
 __all__ = [
+    "Continuation",
     "Curvatures",
     "DiagonalFisher",
     "Expansion",
@@ -45,10 +47,12 @@ __all__ = [
     "Pieces",
     "adam_posterior",
     "average",
+    "continue_joint",
     "dense_gauss_newton",
     "diagonal_fisher",
     "estimate_cost",
     "expand_in_subspace",
+    "fade",
     "fit_curvatures",
     "fit_posterior",
     "isotropic_curvatures",

@@ -1,5 +1,6 @@
 """Finetuning of single tasks and joint mixtures."""
 
+from paretomerge.training.batch_statistics import refresh_statistics
 from paretomerge.training.examples import ExamplePool
 from paretomerge.training.ivon import Ivon
 from paretomerge.training.ivon_in_trainer import ivon_trainer
@@ -23,5 +24,6 @@ __all__ = [
     "finetune_runs",
     "ivon_trainer",
     "mixture_of_runs",
+    "refresh_statistics",
     "weighted_loss",
 ]

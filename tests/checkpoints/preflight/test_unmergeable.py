@@ -21,7 +21,7 @@ def test_merged_running_statistics_must_be_estimated_again() -> None:
     [found] = alignment.findings
     assert (found.severity, found.kind, found.task) == ("warning", "buffer", None)
     assert found.tensors == ("norm.running_mean", "norm.running_var")
-    assert "Estimate them again by running data" in found.message
+    assert "Estimate them again on training data: paretomerge.refresh_statistics" in found.message
     assert align(base, {"a": tune}, kept=set(found.tensors)).findings == ()
 
 

@@ -23,8 +23,8 @@ def find_buffers(base: Params, finetunes: Mapping[str, Params], kept: Collection
     if running:
         message = (
             f"holds {len(running)} running statistics of batch normalisation (first {running[0]!r}): their merge is "
-            "not the statistics of the merged model's activations. Estimate them again by running data through the "
-            "merged model in training mode, without gradients"
+            "not the statistics of the merged model's activations. Estimate them again on training data: "
+            "paretomerge.refresh_statistics(problem, merged, weights)"
         )
         findings.append(Finding("warning", "buffer", None, running[0], message, tuple(running)))
     for task, finetune in finetunes.items() if read else ():

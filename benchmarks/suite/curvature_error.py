@@ -1,13 +1,18 @@
-"""How far a posterior's curvature is from the truth, where merges land and in the directions they move in."""
+"""How far a posterior's curvature is from the truth, where merges land and in the directions they move in.
+
+The truth is the Gauss-Newton matrix `A_t` of every task at the average of the finetunes, along their task vectors cut
+by layers, on more examples than posteriors are fitted with.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from benchmarks.posteriors.settings import Setting
 from torch import Tensor
 
+from paretomerge import Problem
 from paretomerge.curvature import Curvatures, LossModel, average, expand_in_subspace, parameters_of
 from paretomerge.posteriors import (
     Basis,
@@ -19,29 +24,57 @@ from paretomerge.posteriors import (
     precision_product,
     task_vector_basis,
 )
+from paretomerge.types import Params
 
-FIRST = 700
-"""Examples per task of the truth."""
+EXAMPLES = 700
+"""Per task, of the truth."""
 
 
+@dataclass(frozen=True, eq=False)
 class Truth:
-    """The Gauss-Newton matrix of every task at the average of the finetunes, along their task vectors by layers."""
+    """Curvature along a basis.
 
-    def __init__(self, setting: Setting) -> None:
-        module = setting.problem.build()
-        model = LossModel.of(module, setting.problem.likelihood)
-        ready = {task: parameters_of(found, module) for task, found in setting.finetunes.items()}
-        base = parameters_of(setting.base, module)
-        origin = {name: base[name] for name in model.trainable}
+    Args:
+        basis: task vectors by layers, `D` directions.
+        curvatures: task → `A_t [D, D]`.
+    """
+
+    basis: Basis
+    curvatures: Mapping[str, Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        base: Params,
+        finetunes: Mapping[str, Params],
+        examples: int = EXAMPLES,
+        centre: Params | None = None,
+    ) -> Truth:
+        """Measure it, on the first training examples.
+
+        Args:
+            problem: model and data.
+            base: where task vectors start.
+            finetunes: task → parameters.
+            examples: per task.
+            centre: where; the average of the finetunes when `None`.
+        """
+        module = problem.build()
+        model = LossModel.of(module, problem.likelihood)
+        ready = {task: parameters_of(found, module) for task, found in finetunes.items()}
+        start = parameters_of(base, module)
+        origin = {name: start[name] for name in model.trainable}
         trained = {task: {name: found[name] for name in model.trainable} for task, found in ready.items()}
-        self.basis = task_vector_basis(origin, trained, "layer")
-        centre = average(ready)
-        self.curvatures = {
-            task: expand_in_subspace(
-                model, centre, self.basis, setting.problem.batches(task, "training"), FIRST
-            ).curvature
-            for task in setting.problem.tasks
-        }
+        basis = task_vector_basis(origin, trained, "layer")
+        at = average(ready) if centre is None else parameters_of(centre, module)
+        return cls(
+            basis,
+            {
+                task: expand_in_subspace(model, at, basis, problem.batches(task, "training"), examples).curvature
+                for task in finetunes
+            },
+        )
 
 
 def curvature_error(truth: Truth, curvatures: Curvatures) -> float | None:
@@ -56,11 +89,11 @@ def curvature_error(truth: Truth, curvatures: Curvatures) -> float | None:
 
 
 def relative_error(found: Mapping[str, Tensor], true: Mapping[str, Tensor]) -> float:
-    """The error at the best common scale."""
+    """The error at the best common scale, which is not negative."""
     inner = sum(float((found[task] * true[task]).sum()) for task in true)
     own = sum(float(found[task].square().sum()) for task in true)
     whole = sum(float(true[task].square().sum()) for task in true)
-    return (max(0.0, whole - inner**2 / own) / whole) ** 0.5 if own else 1.0
+    return (max(0.0, whole - max(0.0, inner) ** 2 / own) / whole) ** 0.5 if own else 1.0
 
 
 def _along(basis: Basis, curvature: object) -> Tensor | None:

@@ -1,0 +1,117 @@
+"""The one choice that every classic rule leaves open (a scale, a density, a damping), made on validation data.
+
+Fair and equal: every rule has six candidates, and each is merged and scored at the same few weightings. What was found
+is kept beside the trainings, so that another implementation of the same rule takes the same setting; it is charged for
+the choice as if it had made it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.suite.methods.base import Stopwatch
+from benchmarks.suite.setting import Setting
+from paretomerge.checkpoints.atomic import write_text
+from paretomerge.errors import FailureError
+from paretomerge.stages.fitting.previews import weighted_loss
+from paretomerge.types import Params
+
+Settings = Mapping[str, float]
+"""A candidate: the rule's arguments."""
+
+MOST_LEANINGS = 4
+"""Weightings that lean to one task; with more tasks, to so many of them."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A rule's settings, and what choosing them cost.
+
+    Args:
+        settings: the candidate that was chosen.
+        evaluations: merged models that were scored on validation data.
+        core_seconds: of an earlier choice that was read back; 0 where it was made now.
+        facts: every candidate and its mean weighted loss.
+    """
+
+    settings: Settings
+    evaluations: int
+    core_seconds: float
+    facts: Mapping[str, object]
+
+
+def tuning_weights(count: int) -> np.ndarray:
+    """Equal weights, and half of the weight on one task with the other half shared by all: `[<= 5, T]`."""
+    equal = np.full((1, count), 1 / count)
+    tasks = np.unique(np.linspace(0, count - 1, min(count, MOST_LEANINGS)).astype(int))
+    return np.concatenate([equal, (np.eye(count)[tasks] + equal) / 2])
+
+
+def tune(
+    setting: Setting,
+    name: str,
+    candidates: Sequence[Settings],
+    models: Callable[[Settings, np.ndarray], Iterable[Params]],
+) -> Tuned:
+    """The candidate whose merges have the least `Σ α_t · validation loss of t`, averaged over the weightings.
+
+    Args:
+        setting: whose finetunes are merged, and whose validation data are scored.
+        name: of the rule; an earlier choice under this name among the same candidates is read back.
+        candidates: in order; of equal ones the first is chosen.
+        models: `(candidate, weightings [K, T]) → K merged models`.
+
+    Raises:
+        FailureError: no candidate has a finite loss.
+    """
+    rows = tuning_weights(len(setting.tasks))
+    place = setting.folder / "tuned" / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
+    asked = {"candidates": [dict(each) for each in candidates], "weights": rows.tolist()}
+    if (found := _kept(place, asked)) is not None:
+        return found
+    watch = Stopwatch()
+    losses = [_mean_loss(setting, models(each, rows), rows) for each in candidates]
+    if not np.isfinite(losses).any():
+        raise FailureError(f"{setting.name}: {name} has no finite validation loss with any of {asked['candidates']}")
+    best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+    spent = {
+        "losses": losses,
+        "chosen": best,
+        "evaluations": len(candidates) * len(rows),
+        "core_seconds": watch.seconds,
+    }
+    write_text(place, json.dumps({**asked, **spent}, indent=1))
+    return Tuned(candidates[best], len(candidates) * len(rows), 0.0, _facts(asked["candidates"], losses))
+
+
+def _mean_loss(setting: Setting, models: Iterable[Params], rows: np.ndarray) -> float:
+    """Of merged models as they will be recorded, with refreshed statistics where the setting has some."""
+    evaluator = setting.evaluator("validation")
+    tasks = dict.fromkeys(setting.tasks, setting.base)
+    found = [
+        weighted_loss(evaluator, setting.finish(model, row), tasks, row)
+        for model, row in zip(models, rows, strict=True)
+    ]
+    return float(np.mean(found))
+
+
+def _kept(place: Path, asked: Mapping[str, object]) -> Tuned | None:
+    """An earlier choice among the same candidates at the same weightings."""
+    if not place.exists():
+        return None
+    found = json.loads(place.read_text(encoding="utf-8"))
+    if any(found[name] != value for name, value in asked.items()):
+        return None
+    candidates = found["candidates"]
+    facts = _facts(candidates, found["losses"])
+    return Tuned(candidates[found["chosen"]], found["evaluations"], found["core_seconds"], facts)
+
+
+def _facts(candidates: object, losses: Sequence[float]) -> dict[str, object]:
+    return {"candidates": candidates, "validation_losses": list(losses)}
