@@ -47,8 +47,8 @@ def known(stored: Mapping[str, Any]) -> str:
     return (
         f"The package gives the first {given['numbers']} numbers of one fingerprint: those of the checkpoint as it is "
         f"opened here differ by {given['largest_difference']:.1g} at most. Finetunes went farthest: {far}. Of where "
-        f"the task vectors overlap, {number(pair['opposed'], 2)} is opposed: {warned}. Asked for more, `diagnose` and `front` say: "
-        f"*{stored['without data']['diagnose']}*."
+        f"the task vectors overlap, {number(pair['opposed'], 2)} is opposed: {warned}. Asked for more, "
+        f"`diagnose` and `front` say: *{stored['without data']['diagnose']}*."
     )
 
 

@@ -13,8 +13,8 @@ from paretomerge import FitDiagonal, FitKronecker, FitSubspace
 from paretomerge.curvature.methods import Enrichment
 
 COUNTS = (25, 50, 100, 400, 1000)
-ALL = 1_000_000
-"""More than any task has: `None` would leave the number to the setting."""
+FEW = 200
+"""Examples for gradients, where the default reads all."""
 DAMPINGS = (1e-3, 1e-2, 3e-2, 3e-1, 1.0, 3.0)
 GROUPS = ("model", "block", "tensor")
 DEFAULT = FitSubspace()
@@ -46,8 +46,9 @@ def examples(counts: tuple[int, ...]) -> list[Method]:
             if isinstance(changed, FitSubspace):
                 changed = replace(changed, gradient_examples=count)
             found.append(own(f"{name}, {count} examples", changed, study="examples"))
-    whole = replace(DEFAULT, gradient_examples=ALL)
-    return [*found, own("default, gradients of all examples", whole, study="gradient examples", gradient_examples=ALL)]
+    few = replace(DEFAULT, gradient_examples=FEW)
+    named = f"default, gradients of {FEW} examples"
+    return [*found, own(named, few, study="gradient examples", gradient_examples=FEW)]
 
 
 def dampings(smoke: bool) -> list[Method]:

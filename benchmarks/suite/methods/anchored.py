@@ -26,8 +26,6 @@ from paretomerge.types import Ledger, Params
 
 DAMPING = 0.1
 """Chosen on digits seeds 100 and 101, where 0.2 and 0.3 do as well."""
-GRADIENTS = 3
-"""Examples for gradients, as a multiple of those for curvature: the whole of the step is a difference of gradients."""
 STUDY = "anchored"
 MERGED = PreviewMethod(DEFAULT, FitSubspace(), strengths=(FitSubspace().damping,))
 
@@ -64,7 +62,6 @@ def continued(name: str, faded: bool = False, repeat: int = 0) -> Method:
             groups=setting.groups,
             damping=DAMPING,
             examples=setting.examples,
-            gradient_examples=GRADIENTS * setting.examples,
         )
         cost = Ledger(trainings=1, gradient_passes=int(price["gradient_passes"])) + found.ledger
         facts: dict[str, Any] = {"strength": DAMPING, "trained_rows": rows_of(setting, equal)}

@@ -89,12 +89,11 @@ _TRUTHS: WeakKeyDictionary[Setting, Truth] = WeakKeyDictionary()
 
 
 def fitted_to(setting: Setting, method: FitMethod) -> Any:
-    """The fit with the setting's number of examples and its groups, where it has them and leaves them at defaults."""
-    wanted: dict[str, Any] = {
-        "examples": setting.examples,
-        "gradient_examples": setting.examples,
-        "groups": setting.groups,
-    }
+    """The fit with the setting's number of examples and its groups, where it has them and leaves them at defaults.
+
+    Gradients cost one backward pass per example, so all examples have theirs, as in the package.
+    """
+    wanted: dict[str, Any] = {"examples": setting.examples, "groups": setting.groups}
     known = {field.name: field.default for field in fields(method)}
     changed: dict[str, Any] = {
         name: value for name, value in wanted.items() if name in known and getattr(method, name) == known[name]

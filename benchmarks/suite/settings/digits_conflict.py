@@ -33,6 +33,6 @@ DEFINITION = Definition(
     "digits-conflict",
     build,
     (0, 1, 2, 3, 4),
-    ("classic", "posteriors", "routes", "mixtures", "steps", "ablations", "searches", "peers"),
+    ("classic", "posteriors", "anchored", "routes", "mixtures", "steps", "ablations", "searches", "peers"),
     "digits upright, rotated by 90° and mirrored; one head, a ViT of 58 thousand parameters",
 )

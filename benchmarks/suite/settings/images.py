@@ -50,6 +50,6 @@ DEFINITION = Definition(
     "images",
     build,
     (0, 1, 2),
-    ("classic", "posteriors", "mixtures", "steps", "ablations", "searches", "peers"),
+    ("classic", "posteriors", "anchored", "mixtures", "steps", "ablations", "searches", "peers"),
     "MNIST, Fashion-MNIST, rotated MNIST and mirrored Fashion-MNIST; one head, a ViT of 139 thousand parameters",
 )

@@ -54,8 +54,8 @@ def test_fits_of_large_models_are_not_kept(setting, monkeypatch) -> None:
 def test_the_setting_says_how_many_examples_and_which_groups_unless_the_fit_does(setting) -> None:
     chosen = dataclasses.replace(setting, groups="tensor")
 
-    assert fitted_to(chosen, FitSubspace()) == FitSubspace("tensor", examples=16, gradient_examples=16)
-    assert fitted_to(chosen, FitSubspace("block", examples=3)) == FitSubspace("block", examples=3, gradient_examples=16)
+    assert fitted_to(chosen, FitSubspace()) == FitSubspace("tensor", examples=16)
+    assert fitted_to(chosen, FitSubspace("block", examples=3)) == FitSubspace("block", examples=3)
     assert fitted_to(chosen, FitDiagonal(examples=5)) == FitDiagonal(examples=5)
     assert fit_once(chosen, FitDiagonal()).curvatures.ledger.gradient_passes == 3 * 16
 
