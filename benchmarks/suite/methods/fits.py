@@ -98,6 +98,8 @@ def fitted_to(setting: Setting, method: FitMethod) -> Any:
     changed: dict[str, Any] = {
         name: value for name, value in wanted.items() if name in known and getattr(method, name) == known[name]
     }
+    if known.get("diagonal") == "ggn" and setting.problem.likelihood in ("tokens", "causal"):
+        changed["diagonal"] = "true"  # exactly, it takes a pass for every word of the vocabulary at every position
     return replace(method, **changed)
 
 

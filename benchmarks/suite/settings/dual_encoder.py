@@ -26,7 +26,7 @@ from benchmarks.suite.settings.image_tasks import (
     shortened,
 )
 from paretomerge import TrainingRecipe
-from paretomerge.demo.trainings import FINETUNING, grid
+from paretomerge.demo.trainings import grid
 from paretomerge.types import Batch, Problem, Split
 
 DIGITS = tuple(
@@ -45,7 +45,8 @@ CLOTHES = (
     "a pair of ankle boots",
 )
 CAPTIONS: Mapping[str, tuple[str, ...]] = {"digits": DIGITS, "clothes": CLOTHES, "digits-rotated": DIGITS}
-PRETRAINING = TrainingRecipe(steps=500, examples_per_task=32, learning_rate=1.5e-3, device="cpu")
+PRETRAINING = TrainingRecipe(steps=400, examples_per_task=32, learning_rate=1e-3, device="cpu")
+FINETUNING = TrainingRecipe(steps=300, examples_per_task=8, learning_rate=4e-4, device="cpu")
 
 
 def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting:

@@ -43,7 +43,7 @@ PARTS: Mapping[Part, tuple[str, ...]] = {"train": ("pretraining", "training", "v
 class Sizes:
     """Images per task."""
 
-    pretraining: int = 2000
+    pretraining: int = 600
     training: int = 2000
     validation: int = 400
     test: int = 1000

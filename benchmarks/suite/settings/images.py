@@ -17,9 +17,9 @@ from benchmarks.suite.settings.image_tasks import (
     shortened,
 )
 from paretomerge import TrainingRecipe
-from paretomerge.demo.trainings import FINETUNING
 
-PRETRAINING = TrainingRecipe(steps=500, examples_per_task=32, learning_rate=1.5e-3, device="cpu")
+PRETRAINING = TrainingRecipe(steps=400, examples_per_task=32, learning_rate=1e-3, device="cpu")
+FINETUNING = TrainingRecipe(steps=300, examples_per_task=8, learning_rate=4e-4, device="cpu")
 INTERIOR = 11
 """Weightings that give every task some weight; they are repeated with other seeds."""
 

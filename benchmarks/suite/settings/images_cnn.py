@@ -26,7 +26,7 @@ from paretomerge import TrainingRecipe, refresh_statistics
 from paretomerge.types import Params, Problem
 
 PRETRAINING = TrainingRecipe(steps=300, examples_per_task=32, learning_rate=2e-3, device="cpu")
-FINETUNING = TrainingRecipe(steps=200, examples_per_task=32, learning_rate=3e-4, mix="proportional", device="cpu")
+FINETUNING = TrainingRecipe(steps=300, examples_per_task=8, learning_rate=5e-4, mix="proportional", device="cpu")
 INTERIOR = 11
 STATISTICS_EXAMPLES = 300
 """Training images per task that statistics are estimated on."""

@@ -57,7 +57,7 @@ def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting
         replace(RECIPE, steps=2, examples_per_task=1) if smoke else RECIPE,
         weights[:2] if smoke else weights,
         repeated=1 if smoke else len(weights),
-        examples=4 if smoke else 40,
+        examples=4 if smoke else 20,
         bfloat16=True,
         first_seed=10 * seed,
         facts={

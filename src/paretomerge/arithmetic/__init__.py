@@ -2,6 +2,7 @@
 
 from paretomerge.arithmetic.bit_masks import BitMask
 from paretomerge.arithmetic.boundaries import Boundary
+from paretomerge.arithmetic.exact import exact
 from paretomerge.arithmetic.extremes import extremes
 from paretomerge.arithmetic.random_masks import LANES, quantised, random_key, random_lanes, random_mask
 from paretomerge.arithmetic.ranks import keep_by_rank
@@ -17,6 +18,7 @@ __all__ = [
     "Boundary",
     "Combine",
     "Wanted",
+    "exact",
     "extremes",
     "find_boundaries",
     "keep_by_rank",

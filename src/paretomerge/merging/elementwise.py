@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paretomerge.arithmetic import sweep, weighted_sum
+from paretomerge.arithmetic import exact, sweep, weighted_sum
 from paretomerge.errors import PosteriorError
 from paretomerge.merging.base import Inputs
 from paretomerge.merging.tally import Tally
@@ -77,6 +77,7 @@ class _DiagonalTile:
         out.div_(total)
         return True
 
+    @exact
     def _merge_all(self, precisions: Tensor, means: Tensor, out: Tensor) -> None:
         """Any number of weightings at once: `[S, n]` and `[S, n]` to `[K, n]`."""
         values = self.values.to(dtype=means.dtype, device=means.device)
@@ -93,6 +94,7 @@ class _DiagonalTile:
             for row, weights in zip(out, values, strict=True):
                 row[places] = self._merge_row(precisions, means, weights)
 
+    @exact
     def _merge_row(self, precisions: Tensor, means: Tensor, weights: Tensor) -> Tensor:
         """One weighting, only the tasks that have weight; elements without precision get the weighted average."""
         active = weights != 0

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from paretomerge.arithmetic import sweep, weighted_sum
+from paretomerge.arithmetic import exact, sweep, weighted_sum
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.grouping import Grouping, group_names
 from paretomerge.types import Layout, Params, compute_dtype, spec_of
@@ -111,6 +111,7 @@ class Basis:
         flags = [label.kind == "task_vector" and label.task == task for label in self.labels]
         return torch.tensor(flags, dtype=torch.float64)
 
+    @exact
     def combine(self, coordinates: Tensor, name: str) -> Tensor:
         """`Σ_d c_d v_d` on one tensor, for `K` points: `[K, D] → [K, *shape]`."""
         used = [d for d, direction in enumerate(self.directions) if name in direction]

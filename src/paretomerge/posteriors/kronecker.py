@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from paretomerge.arithmetic import round_into
+from paretomerge.arithmetic import exact, round_into
 from paretomerge.errors import PosteriorError
 from paretomerge.posteriors.base import (
     Posterior,
@@ -84,12 +84,14 @@ class KroneckerFactors:
         """Weight and bias."""
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
 
+    @exact
     def rotate(self, matrix: Tensor) -> Tensor:
         """`U_Gᵀ X U_A`, into the eigenbasis."""
         if self.outputs is not None:
             matrix = self.outputs.to(matrix.dtype).T @ matrix
         return matrix if self.inputs is None else matrix @ self.inputs.to(matrix.dtype)
 
+    @exact
     def rotate_back(self, matrix: Tensor) -> Tensor:
         """`U_G X U_Aᵀ`, from the eigenbasis."""
         if self.outputs is not None:

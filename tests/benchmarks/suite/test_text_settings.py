@@ -246,7 +246,7 @@ def test_unlike_tasks_share_no_text_among_their_splits_and_every_class_is_traine
         keys = [{key_of(text) for text in found.texts} for found in splits.values()]
         assert len(set.union(*keys)) == sum(map(len, keys)), task
         assert set(splits["training"].labels) == set(range(classes[task])), task
-        assert len(splits["test"].texts) == 250
+        assert len(splits["test"].texts) == 200
 
 
 @needs_assets
