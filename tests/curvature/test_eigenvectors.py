@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from paretomerge.curvature import dense_gauss_newton
+from paretomerge.curvature import LossModel, dense_gauss_newton
 from paretomerge.curvature.eigenvectors import GaussNewton, leading_eigenvectors
 from paretomerge.errors import PosteriorError
 from paretomerge.types import Layout
@@ -35,6 +35,20 @@ def test_they_are_the_leading_eigenvectors_of_the_dense_matrix(setup_of, rank):
     for r in range(rank):
         flat = torch.cat([found.vectors[n][r].reshape(-1) for n in layout.shapes])
         assert abs(float(flat @ vectors[:, -1 - r])) == pytest.approx(1.0, abs=1e-8)
+
+
+def test_tokens_count_where_they_have_labels():
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Linear(3, 5)).double()
+    model = LossModel.of(module, "tokens")
+    params = {name: tensor.detach() for name, tensor in module.state_dict().items()}
+    labels = torch.tensor([[-100, 1, 2], [3, -100, -100]])
+    batches = [(torch.tensor([[0, 1, 2], [3, 4, 0]]), labels)]
+    layout = Layout({name: tuple(params[name].shape) for name in model.trainable})
+    dense = dense_gauss_newton(model, params, batches, model.trainable).curvature
+    direction = torch.randn(layout.size, dtype=torch.float64)
+    image = GaussNewton.of(model, params, batches).apply(layout.unflatten(direction))
+    assert torch.allclose(layout.flatten(image), dense @ direction, rtol=1e-10, atol=1e-13)
 
 
 def test_zero_eigenvalues_are_left_out(setup_of):

@@ -25,7 +25,7 @@ from benchmarks.suite.settings.image_tasks import (
 from paretomerge import TrainingRecipe, refresh_statistics
 from paretomerge.types import Params, Problem
 
-PRETRAINING = TrainingRecipe(steps=300, examples_per_task=32, learning_rate=2e-3, device="cpu")
+PRETRAINING = TrainingRecipe(steps=100, examples_per_task=16, learning_rate=1e-3, device="cpu")
 FINETUNING = TrainingRecipe(steps=300, examples_per_task=8, learning_rate=5e-4, mix="proportional", device="cpu")
 INTERIOR = 11
 STATISTICS_EXAMPLES = 300

@@ -63,14 +63,14 @@ class GaussNewton:
         total = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
         # Forward-mode differentiation has no rule for fused attention kernels.
         with differentiable_attention():
-            for inputs, _ in self.batches:
+            for inputs, targets in self.batches:
 
                 def outputs_of(leaves: dict[str, Tensor], inputs: Any = inputs) -> Tensor:
                     return self.model.predict({**fixed, **leaves}, inputs)
 
                 moved = torch.func.jvp(outputs_of, (leaves,), (tangent,))[1]
                 outputs, pull_back = torch.func.vjp(outputs_of, leaves)[:2]
-                curved = self.model.likelihood.curvature_product(outputs, moved[None])[0]
+                curved = self.model.likelihood.curvature_product(outputs, moved[None], targets)[0]
                 for name, part in pull_back(curved.to(outputs.dtype))[0].items():
                     total[name] += part.detach()
         return {name: tensor / self.examples for name, tensor in total.items()}

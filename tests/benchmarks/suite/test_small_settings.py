@@ -84,7 +84,9 @@ def test_no_image_is_in_two_splits_of_whatever_tasks(name: str, digits: Labelled
         [DigitTask(task.name, task.quarters, task.mirrored, task.inverted) for task in tasks],
         {"training": digits["pretraining"]},
     )
-    seen = {split: set[bytes]().union(*(rows(images_of(problem, t, split)) for t in problem.tasks)) for split in SPLITS}
+    seen: dict[str, set[bytes]] = {
+        split: set[bytes]().union(*(rows(images_of(problem, t, split)) for t in problem.tasks)) for split in SPLITS
+    }
     seen["pretraining"] = set[bytes]().union(*(rows(images_of(base, task, "training")) for task in base.tasks))
     parts = list(seen)
     for i, part in enumerate(parts):
