@@ -30,13 +30,7 @@ PASSAGE = 22
 ASKED = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 """As the model was taught to be asked; without, it gives the end of an answer a loss of twenty nats."""
 RECIPE = TrainingRecipe(
-    120,
-    examples_per_task=4,
-    learning_rate=1e-3,
-    warmup=0.06,
-    mix="proportional",
-    precision="bfloat16",
-    lora=LoraSettings(8, 16.0, target_modules=ADAPTED, modules_to_save=()),
+    120, examples_per_task=4, learning_rate=1e-3, warmup=0.06, mix="proportional", precision="bfloat16"
 )
 TWENTY_FOURTHS = ((8, 8, 8), (14, 5, 5), (5, 14, 5), (5, 5, 14))
 
@@ -44,8 +38,10 @@ TWENTY_FOURTHS = ((8, 8, 8), (14, 5, 5), (5, 14, 5), (5, 5, 14))
 def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting:
     """Two languages that the prompt does not tell apart, and questions; two seeds of the joint grid."""
     answers = load_answers(assets, seed, smoke)
-    layers = 1 if smoke else LAYERS
-    problem, base = language_problem(smollm2(assets), answers, folder / "states.safetensors", layers, MAX_LENGTH)
+    layers, adapted = (1, ADAPTED[:2]) if smoke else (LAYERS, ADAPTED)
+    states = folder / "states.safetensors"
+    problem, base = language_problem(smollm2(assets), answers, states, layers, MAX_LENGTH, adapted)
+    recipe = replace(RECIPE, lora=LoraSettings(8, 16.0, target_modules=adapted, modules_to_save=()))
     weights = np.array(TWENTY_FOURTHS) / 24
     sizes = {task: {split: len(found) for split, found in splits.items()} for task, splits in answers.items()}
     return Setting(
@@ -54,7 +50,7 @@ def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting
         folder,
         problem,
         base,
-        replace(RECIPE, steps=2, examples_per_task=1) if smoke else RECIPE,
+        replace(recipe, steps=2, examples_per_task=1) if smoke else recipe,
         weights[:2] if smoke else weights,
         repeated=1 if smoke else len(weights),
         examples=4 if smoke else 20,

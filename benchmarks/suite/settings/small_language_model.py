@@ -8,7 +8,7 @@ model. Output logits are made for labelled positions only, of which every one sa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,14 @@ class Parts:
         weights: of the layers and the last norm.
         output: `[V, D]`, what makes logits.
         states: `[N, D]`, a row for every position of every text; the first is padding.
+        adapted: ends of the names of layers that have adapters.
     """
 
     config: Any
     weights: Params
     output: Tensor
     states: Tensor
+    adapted: tuple[str, ...] = ADAPTED
 
 
 class LastLayers(nn.Module):
@@ -77,7 +79,7 @@ class LastLayers(nn.Module):
         for name, tensor in parts.weights.items():
             owner, _, local = name.removeprefix("model.").rpartition(".")
             module = self.model.get_submodule(owner)
-            if owner.endswith(ADAPTED):
+            if owner.endswith(parts.adapted):
                 setattr(module, local, nn.Parameter(tensor.clone()))
             else:
                 delattr(module, local)
@@ -103,6 +105,7 @@ def language_problem(
     kept: Path,
     layers: int = 8,
     max_length: int = 64,
+    adapted: tuple[str, ...] = ADAPTED,
 ) -> tuple[Problem, Params]:
     """Tasks → splits → answers as a `Problem`, and the parameters to start from.
 
@@ -112,6 +115,7 @@ def language_problem(
         kept: the file of the frozen layers' states, written if it is not there.
         layers: how many of the last have adapters.
         max_length: tokens of an example; prompts lose their beginning.
+        adapted: ends of the names of what has adapters in them.
     """
     from transformers import AutoTokenizer
 
@@ -134,6 +138,7 @@ def language_problem(
     def data(task: str, split: Split) -> list[Batch]:
         return batches[task, split]
 
+    parts = replace(parts, adapted=adapted)
     problem = Problem(tuple(answers), lambda: LastLayers(parts), data, "tokens")
     return problem, {name: tensor.detach().clone() for name, tensor in problem.build().state_dict().items()}
 
