@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.posteriors.measure import measure, one_thread, quality
 from benchmarks.posteriors.rows import ROWS
 from benchmarks.posteriors.settings import SETTINGS
+from benchmarks.suite.recording import slug
 
 from paretomerge.checkpoints.atomic import write_text
 
@@ -60,7 +61,7 @@ def main() -> None:
 
 def file_name(name: str) -> str:
     """A row's file."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json"
+    return f"{slug(name)}.json"
 
 
 if __name__ == "__main__":

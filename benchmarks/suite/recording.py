@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,11 @@ def record(
     place.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(place.with_suffix(".npz"), buffer.getvalue())
     write_text(place.with_suffix(".json"), json.dumps(facts(), indent=1))
+
+
+def slug(name: str) -> str:
+    """A name as a file's."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def recall(setting: Setting, place: Path) -> Recording:

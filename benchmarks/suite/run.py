@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.suite.measures import measure
 from benchmarks.suite.methods import Found, Method, NotHere, Stopwatch, methods_of
-from benchmarks.suite.recording import record
+from benchmarks.suite.recording import record, slug
 from benchmarks.suite.setting import Definition, Setting, unchanged
 from benchmarks.suite.settings import DEFINITIONS
 from benchmarks.suite.similarity import similarity_of
@@ -112,7 +112,7 @@ def record_similarity(setting: Setting, folder: Path) -> bool:
 def run_method(setting: Setting, folder: Path, method: Method) -> bool:
     """Find, score, keep; whether it went well or was skipped with a reason."""
     started = time.perf_counter()
-    noted = folder / "failures" / f"{place_of(folder, method.name).name}.json"
+    noted = folder / "failures" / f"{slug(method.name)}.json"
     try:
         setting.runs(method.runs)  # trained, and paid for, outside the method's own time
         watch = Stopwatch()
@@ -179,4 +179,4 @@ class Metered:
 
 def place_of(folder: Path, name: str) -> Path:
     """Where a method's recording is, without suffix."""
-    return folder / "methods" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return folder / "methods" / slug(name)

@@ -8,7 +8,6 @@ the choice as if it had made it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.suite.methods.base import Stopwatch
+from benchmarks.suite.recording import slug
 from benchmarks.suite.setting import Setting
 from paretomerge.checkpoints.atomic import write_text
 from paretomerge.errors import FailureError
@@ -71,7 +71,7 @@ def tune(
         FailureError: no candidate has a finite loss.
     """
     rows = tuning_weights(len(setting.tasks))
-    place = setting.folder / "tuned" / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
+    place = setting.folder / "tuned" / f"{slug(name)}.json"
     asked = {"candidates": [dict(each) for each in candidates], "weights": rows.tolist()}
     if (found := _kept(place, asked)) is not None:
         return found

@@ -7,7 +7,7 @@ Test images are those that the data sets' authors set aside for testing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.assets.images import Images, Part, fashion, mnist
+from benchmarks.suite.setting import Setting, kept, unchanged
 from paretomerge import TrainingRecipe, finetune
 from paretomerge.types import Batch, Params, Problem, Split
 
@@ -50,8 +51,54 @@ class Sizes:
 
 
 SMOKE = Sizes(30, 60, 20, 20)
+INTERIOR = 11
+"""Weightings of four tasks that give every task some weight; they are repeated with other seeds."""
 Labelled = tuple[Tensor, Tensor]
 """Images `[n, 28, 28]`, standardised by the moments of all pretraining images, and labels `[n]`."""
+
+
+def four_task_setting(
+    name: str,
+    model: Callable[[], nn.Module],
+    recipes: tuple[TrainingRecipe, TrainingRecipe],
+    folder: Path,
+    assets: Path,
+    seed: int,
+    smoke: bool,
+    finish_of: Callable[[Problem], Callable[[Params, np.ndarray], Params]] = lambda problem: unchanged,
+) -> Setting:
+    """All four tasks, a weak base of our own, three seeds of the joint weightings.
+
+    Args:
+        name: of the setting.
+        model: makes a fresh network.
+        recipes: of pretraining, and of finetuning.
+        folder: where trainings are kept.
+        assets: where packages are.
+        seed: of the splits, the base and the trainings.
+        smoke: as small as still runs.
+        finish_of: `problem → Setting.finish`.
+    """
+    pretraining, finetuning = recipes
+    sizes = SMOKE if smoke else Sizes()
+    problem = image_problem(model, image_splits(assets, seed, sizes))
+    base = kept(folder / "base", lambda: pretrained(problem, shortened(pretraining, smoke), seed))
+    weights = four_task_weights()
+    return Setting(
+        name,
+        seed,
+        folder,
+        problem,
+        base,
+        shortened(finetuning, smoke),
+        weights[:2] if smoke else weights,
+        repeated=1 if smoke else INTERIOR,
+        repeats=2 if smoke else 3,
+        examples=20 if smoke else 200,
+        finish=finish_of(problem),
+        first_seed=10 * seed + 1,
+        facts={"images per task": asdict(sizes), "parameters": sum(tensor.numel() for tensor in base.values())},
+    )
 
 
 def image_splits(

