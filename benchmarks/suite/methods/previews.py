@@ -9,17 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
-
 from benchmarks.suite.methods.base import Found, Method
-from benchmarks.suite.methods.fits import Fitted, equal, error_of, few_examples, fit_once
+from benchmarks.suite.methods.fits import Fitted, error_of, few_examples, fit_once
 from benchmarks.suite.methods.fits import fitted_to as fitted_to
+from benchmarks.suite.methods.tuning import least_loss, tuning_weights
 from benchmarks.suite.setting import Setting
 from paretomerge.curvature import FitMethod
-from paretomerge.errors import PosteriorError
-from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.stages import PreviewMethod, preview_models
-from paretomerge.stages.fitting.previews import Preview, coordinates_loss, merged_models, weighted_loss
+from paretomerge.stages.fitting.previews import Preview, coordinates_loss, merged_models
 from paretomerge.types import Ledger
 
 FACTORS = {"labels": "route"} | {
@@ -92,32 +89,18 @@ def merged(setting: Setting, method: PreviewMethod, fitted: Fitted) -> Previewed
 
 
 def choose_strength(setting: Setting, method: PreviewMethod, fitted: Fitted) -> tuple[float, int]:
-    """The candidate with the lowest weighted validation loss, averaged over `T + 1` weightings; and evaluations."""
+    """The candidate with the lowest weighted validation loss, averaged over a few weightings; and evaluations."""
     if len(method.strengths) == 1:
         return method.strengths[0], 0
-    evaluator = SupervisedEvaluator(setting.problem, "validation")
-    rows, losses, evaluations = few_weightings(setting), [], 0
-    for strength in method.strengths:
-        found = []
-        try:
-            for row, model in zip(
-                rows, merged_models(fitted.base, method, fitted.curvatures, strength, rows), strict=True
-            ):
-                found.append(weighted_loss(evaluator, setting.finish(model, row), setting.finetunes, row))
-        except PosteriorError as error:  # too little damping for this curvature
-            print(f"{method.name} at strength {strength:g}: {error}", flush=True)
-            found.append(np.inf)
-        evaluations += len(found)
-        losses.append(float(np.mean(found)))
-    if not np.isfinite(losses).any():
-        raise PosteriorError(f"{method.name}: no strength among {method.strengths} gave merges with a finite loss")
-    return method.strengths[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))], evaluations
-
-
-def few_weightings(setting: Setting) -> np.ndarray:
-    """Equal weights, and half-way from there to each task: `[T + 1, T]`."""
-    middle = equal(setting)
-    return np.vstack([middle, (middle + np.eye(len(middle))) / 2])
+    rows = tuning_weights(len(setting.tasks))
+    best, _ = least_loss(
+        setting,
+        method.name,
+        method.strengths,
+        lambda strength, rows: merged_models(fitted.base, method, fitted.curvatures, strength, rows),
+        rows,
+    )
+    return method.strengths[best], len(method.strengths) * len(rows)
 
 
 def factors_of(fit: FitMethod) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The one choice that every classic rule leaves open (a scale, a density, a damping), made on validation data.
+"""The one choice that a method leaves open (a scale, a density, a damping), made on validation data.
 
 Fair and equal: every rule has six candidates, and each is merged and scored at the same few weightings. What was found
 is kept beside the trainings, so that another implementation of the same rule takes the same setting; it is charged for
@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,9 +20,11 @@ from benchmarks.suite.methods.base import Stopwatch
 from benchmarks.suite.recording import slug
 from benchmarks.suite.setting import Setting
 from paretomerge.checkpoints.atomic import write_text
-from paretomerge.errors import FailureError
+from paretomerge.errors import FailureError, PosteriorError
 from paretomerge.stages.fitting.previews import weighted_loss
 from paretomerge.types import Params
+
+Candidate = TypeVar("Candidate")
 
 Settings = Mapping[str, float]
 """A candidate: the rule's arguments."""
@@ -76,10 +80,7 @@ def tune(
     if (found := _kept(place, asked)) is not None:
         return found
     watch = Stopwatch()
-    losses = [_mean_loss(setting, models(each, rows), rows) for each in candidates]
-    if not np.isfinite(losses).any():
-        raise FailureError(f"{setting.name}: {name} has no finite validation loss with any of {asked['candidates']}")
-    best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+    best, losses = least_loss(setting, name, candidates, models, rows)
     spent = {
         "losses": losses,
         "chosen": best,
@@ -90,14 +91,37 @@ def tune(
     return Tuned(candidates[best], len(candidates) * len(rows), 0.0, _facts(asked["candidates"], losses))
 
 
-def _mean_loss(setting: Setting, models: Iterable[Params], rows: np.ndarray) -> float:
-    """Of merged models as they will be recorded, with refreshed statistics where the setting has some."""
+def least_loss(
+    setting: Setting,
+    name: str,
+    candidates: Sequence[Candidate],
+    models: Callable[[Candidate, np.ndarray], Iterable[Params]],
+    rows: np.ndarray,
+) -> tuple[int, list[float]]:
+    """Number of the best candidate, and the mean weighted validation loss of each; arguments as of `tune`."""
+    losses = [_mean_loss(setting, f"{name} with {each}", partial(models, each), rows) for each in candidates]
+    if not np.isfinite(losses).any():
+        raise FailureError(f"{setting.name}: {name} has no finite validation loss with any of {list(candidates)}")
+    return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf))), losses
+
+
+def _mean_loss(
+    setting: Setting, name: str, models: Callable[[np.ndarray], Iterable[Params]], rows: np.ndarray
+) -> float:
+    """Of merged models as they will be recorded, with refreshed statistics where the setting has some.
+
+    Infinite where there is no merge: too little damping for a curvature.
+    """
     evaluator = setting.evaluator("validation")
     tasks = dict.fromkeys(setting.tasks, setting.base)
-    found = [
-        weighted_loss(evaluator, setting.finish(model, row), tasks, row)
-        for model, row in zip(models, rows, strict=True)
-    ]
+    try:
+        found = [
+            weighted_loss(evaluator, setting.finish(model, row), tasks, row)
+            for model, row in zip(models(rows), rows, strict=True)
+        ]
+    except PosteriorError as error:
+        print(f"{setting.name}: {name}: {error}", flush=True)
+        return float("inf")
     return float(np.mean(found))
 
 

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 from benchmarks.suite.methods.fits import fit_once
-from benchmarks.suite.methods.previews import choose_strength, factors_of, few_weightings, previewed
+from benchmarks.suite.methods.previews import choose_strength, factors_of, previewed
+from benchmarks.suite.methods.tuning import tuning_weights
 from tests.benchmarks.suite.tiny_setting import tiny_setting
 
 from paretomerge import FitDiagonal, FitIsotropic, FitKronecker, FitSubspace, TaskArithmetic
-from paretomerge.errors import PosteriorError
+from paretomerge.errors import FailureError, PosteriorError
 from paretomerge.evaluation import SupervisedEvaluator
 from paretomerge.stages import PreviewMethod
 from paretomerge.stages.fitting.previews import merged_models, weighted_loss
@@ -26,7 +27,7 @@ def test_the_strength_has_the_lowest_weighted_validation_loss(setting) -> None:
 
     chosen, evaluations = choose_strength(setting, method, fitted)
 
-    rows, evaluator = few_weightings(setting), SupervisedEvaluator(setting.problem, "validation")
+    rows, evaluator = tuning_weights(3), SupervisedEvaluator(setting.problem, "validation")
     losses = {
         strength: np.mean(
             [
@@ -63,10 +64,6 @@ def test_strengths_that_give_no_merge_are_passed_over(setting, monkeypatch) -> N
     assert evaluations >= 4
 
 
-def test_few_weightings_are_the_middle_and_half_way_from_there_to_each_task(setting) -> None:
-    np.testing.assert_allclose(few_weightings(setting), np.array([[2, 2, 2], [4, 1, 1], [1, 4, 1], [1, 1, 4]]) / 6)
-
-
 def test_factors_are_plain_values_in_the_words_of_the_study() -> None:
     assert factors_of(FitDiagonal("empirical", location="average")) == {
         "family": "diagonal",
@@ -100,8 +97,8 @@ def test_recentring_takes_gradients_of_the_setting_s_examples_only(setting) -> N
 
 
 def test_a_method_without_any_finite_merge_says_so(setting, monkeypatch) -> None:
-    monkeypatch.setattr("benchmarks.suite.methods.previews.weighted_loss", lambda *_: float("nan"))
+    monkeypatch.setattr("benchmarks.suite.methods.tuning.weighted_loss", lambda *_: float("nan"))
     method = PreviewMethod("diagonal", FitDiagonal(), strengths=(0.1, 1.0))
 
-    with pytest.raises(PosteriorError, match="no strength among"):
+    with pytest.raises(FailureError, match="diagonal has no finite validation loss with any of"):
         choose_strength(setting, method, fit_once(setting, method.fit))

@@ -106,5 +106,5 @@ def test_models_are_scored_as_they_will_be_recorded(tmp_path):
             yield broken
 
     found = tune(setting, "a rule", CANDIDATES[:1], models)
-    expected = tuning._mean_loss(setting, [setting.base] * 4, tuning_weights(3))
+    expected = tuning._mean_loss(setting, "base", lambda rows: [setting.base] * len(rows), tuning_weights(3))
     assert found.facts["validation_losses"] == pytest.approx([expected], rel=1e-5)
