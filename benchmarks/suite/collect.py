@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.suite.measures import UNCERTAINTY
+from benchmarks.suite.results import JOINT_RUNS
 from benchmarks.suite.uncertainty import pooled
 
 FACTS = (
@@ -27,7 +28,7 @@ OF_STUDIES = (
     "share",
     "share_of_passes",
 )
-"""Measures that are committed of methods which belong to a study; of others all are."""
+"""Measures that are committed of methods which belong to a study; of others, and of joint runs, all are."""
 FIRST_TUNING_SEED = 100
 """Settings are chosen on these and later seeds, which are no results."""
 
@@ -68,7 +69,7 @@ def collected(seeds: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
     """One method."""
     first = next(one for one in seeds if one)
     measures = [one["measures"] if one else {} for one in seeds]
-    wanted = OF_STUDIES if "study" in first["factors"] else None
+    wanted = None if first["factors"].get("study") in (None, JOINT_RUNS) else OF_STUDIES
     said = pooled([starting(one, UNCERTAINTY) for one in measures if starting(one, UNCERTAINTY)])
     found = {
         **{name: first[name] for name in ("kind", "factors", "runs")},

@@ -30,6 +30,8 @@ ORDER = (
 MAIN = ("digits-conflict", "sentiment", "images")
 """Those that the default is developed for."""
 AVERAGING, DEFAULT = "averaging", "default"
+JOINT_RUNS = "anchored"
+"""The study of previews that continue from a joint run."""
 DIGITS = 4
 """Significant ones that are committed."""
 

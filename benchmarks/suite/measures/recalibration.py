@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from benchmarks.suite.measures.truth import LOSS, Truth
@@ -22,13 +24,17 @@ def recalibration(found: Recording, truth: Truth) -> dict[str, float]:
     `recalibrated_error_N` and `previewed_error_N` are mean absolute errors after and before, over the weightings that
     were not trained (`recalibrated_error_interior_N` over those of them that give every task some weight);
     `recalibrated_coverage_N` the share of their truths inside 90 % intervals. Weightings are chosen
-    as `verify` chooses them, without a look at the truth. The noise of finite test sets is known from paired examples.
+    as `verify` chooses them, without a look at the truth; joint runs that the method has used already come first, and
+    a method that used those of another seed is not recalibrated. The noise of finite test sets is known from paired
+    examples.
     """
     if len(truth.joint.weights) <= max(COUNTS) or len(truth.joint.tasks) > MOST_TASKS:
         return {}
     pairs = Pairs(found, truth)
-    before = pairs.fit([])
-    order = [int(row) for row in informative_points(before, truth.joint.weights, max(COUNTS))]
+    first = found.facts["found"].get("trained_rows", ())
+    if not pairs.known(first):
+        return {}
+    order = informative_points(pairs.fit([]), truth.joint.weights, max(COUNTS), first)
     numbers = {}
     for count in COUNTS:
         for name, value in pairs.errors(order[:count]).items():
@@ -48,13 +54,18 @@ class Pairs:
         self.previews = Scores(*(getattr(merged, name) for name in FIELDS), "merged")
         self.noise = np.stack([noise_of(found, truth, objective.name) for objective in ends.objectives])
 
-    def fit(self, trained: list[int]) -> FittedDiscrepancy:
+    def known(self, rows: Sequence[int]) -> bool:
+        """Whether previews are the truth there."""
+        chosen = list(rows)
+        return bool(np.array_equal(self.previews.values[chosen], self.truths.values[chosen]))
+
+    def fit(self, trained: Sequence[int]) -> FittedDiscrepancy:
         """To some weightings, and to the single finetunes, where preview and truth are one."""
         rows = np.array([*trained, *range(self.count, len(self.truths))])
         noise = self.noise[:, rows[:, None], rows]
         return fit_discrepancy(self.previews.take(rows), self.truths.take(rows), noise=noise)
 
-    def errors(self, trained: list[int]) -> dict[str, float]:
+    def errors(self, trained: Sequence[int]) -> dict[str, float]:
         """At the weightings that were not trained."""
         mean, stdev = self.fit(trained).predict(self.truths.weights, self.previews.values)
         rest = [row for row in range(self.count) if row not in trained]

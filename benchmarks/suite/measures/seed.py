@@ -86,7 +86,7 @@ def of_method(found: Recording, truth: Truth, description: Description, grid: Ma
         **fronts(found, truth),
         **regret(found, truth),
         **predicted(found, truth, rows),
-        **({} if used else recalibration(found, truth)),
+        **recalibration(found, truth),
         **spent,
     }
 

@@ -6,6 +6,7 @@ from benchmarks.suite.results import Results
 from benchmarks.suite.tables.ablations import ablations
 from benchmarks.suite.tables.cost import cost
 from benchmarks.suite.tables.curvature import curvature
+from benchmarks.suite.tables.joint_runs import joint_runs
 from benchmarks.suite.tables.joint_steps import joint_steps
 from benchmarks.suite.tables.more_flexible import more_flexible
 from benchmarks.suite.tables.noise_floor import noise_floor
@@ -32,6 +33,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "robustness": robustness,
     "searched fronts": searched_fronts,
     "joint steps": joint_steps,
+    "joint runs": joint_runs,
     "runs": runs,
     "routes": routes,
     "ablations": ablations,

@@ -19,8 +19,8 @@ HEAD = (
     "to the mean of the seeds",
     "with two joint runs, × floor",
     "hypervolume ratio",
-    "off one by",
-    "rank correlation",
+    "off one by (another seed)",
+    "rank correlation (another seed)",
     "share of 66 joint trainings",
 )
 
@@ -46,20 +46,26 @@ def row(result: Result) -> list[str]:
         in_floors(result, DEFAULT, "loss_error_to_mean"),
         in_floors(result, DEFAULT, "recalibrated_error_2", RECALIBRATED),
         number(volume),
-        bold(number(off), off is not None and off > VOLUME),
-        bold(number(rank), rank is not None and rank < RANK),
+        bold(number(off), off is not None and off > VOLUME) + beside(result, "hypervolume_off"),
+        bold(number(rank), rank is not None and rank < RANK) + beside(result, "rank_correlation"),
         bold(percent(share), share is not None and share > SHARE),
     ]
 
 
-def in_floors(result: Result, method: str, measure: str, aim: float | None = None) -> str:
+def beside(result: Result, measure: str) -> str:
+    """The same of joint finetuning with another seed, where there is any."""
+    values = result.floor(measure)
+    return f" ({np.nanmean(values):.3f})" if np.isfinite(values).any() else ""
+
+
+def in_floors(result: Result, method: str, measure: str, aim: float | None = None, floor: str = "loss_error") -> str:
     """A measure as a multiple of the noise floor, with an interval over seeds; bold above the aim."""
     if not result.has(method, measure) or not result.has_floor:
         return ""
-    ours, floor = result.pair(method, measure, result.floor())
+    ours, noise = result.pair(method, measure, result.floor(floor))
     if not len(ours):
         return ""
-    found = ratio_with_interval(ours, floor)
+    found = ratio_with_interval(ours, noise)
     return bold(with_interval(found), aim is not None and found[0] > aim)
 
 

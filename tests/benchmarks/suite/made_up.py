@@ -13,6 +13,8 @@ MEASURES = (
     "loss_error_to_mean",
     "accuracy_error",
     "recalibrated_error_2",
+    "loss_error_interior",
+    "recalibrated_error_interior_2",
     "hypervolume_ratio",
     "igd_plus",
     "rank_correlation",
@@ -40,6 +42,7 @@ PREVIEWS: dict[str, dict[str, Any]] = {
     "soup of 1 run": {"family": "isotropic", "study": "runs", "runs": 1},
     "mixture of 3 runs, EM": {"family": "mixture", "study": "runs", "runs": 3},
     "soup of 2 runs, then default": {"family": "subspace", "study": "runs", "runs": 2},
+    "continued from one joint run": {"family": "subspace", "study": "anchored"},
     "5 % joint steps from the merge": {"family": "subspace", "study": "steps", "percent": 5, "start": "merge"},
 }
 SEARCHES = (("informed", "weights"), ("MAP as published", "coefficients"))
@@ -92,7 +95,7 @@ def made_up(name: str) -> dict[str, Any]:
         "sizes": {"weightings": 13, "repeated": 13, "parameters": 58282, "steps": 200, "curvature_examples": 200},
         "facts": {},
         "similarity": {"task_vector_cosine": [0.1, 0.2, 0.3]},
-        "floor": {key: [0.01, 0.011, 0.012] for key in (*MEASURES[:8], "loss_error_of_mean", "hypervolume_off")},
+        "floor": {key: [0.01, 0.011, 0.012] for key in (*MEASURES[:10], "loss_error_of_mean", "hypervolume_off")},
         "grid": {
             "core_seconds": [100.0, 101.0, 102.0],
             "gradient_passes": [1e6] * 3,

@@ -44,7 +44,7 @@ def test_what_is_missed_is_bold_and_only_that():
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[4] == "**1.20 [1.20, 1.20]**"
     assert cells[6] == "0.80 [0.80, 0.80]"
-    assert cells[7:] == ["1.000", "**0.013**", "0.960", "**12 %**"]
+    assert cells[7:] == ["1.000", "**0.013** (0.011)", "0.960 (0.011)", "**12 %**"]
 
 
 def test_paired_tests_pool_the_seeds_of_all_settings(results):

@@ -46,6 +46,24 @@ def test_inside_the_simplex_means_all_tasks_have_weight(tmp_path):
     assert found["recalibrated_error_interior_2"] < 0.1 * found["recalibrated_error_2"]
 
 
+def test_joint_runs_that_were_used_already_are_the_first_ones(tmp_path):
+    preview = TRUTH * (1 + 0.5 * (1 - WEIGHTS))
+    preview[2] = TRUTH[2]
+    folder = write_seed(tmp_path, [], TRUTH, WEIGHTS, CORNERS)
+    write_method(folder, preview, weights=WEIGHTS, found={"trained_rows": [2]})
+    found = measured(folder)["methods"]["default"]["measures"]
+    others = [row for row in range(9) if row != 2]
+    assert found["previewed_error_1"] == pytest.approx(np.abs(preview - TRUTH)[others].mean())
+
+
+def test_joint_runs_of_another_seed_cannot_be_used_again(tmp_path):
+    folder = write_seed(tmp_path, [], TRUTH, WEIGHTS, CORNERS)
+    write_method(folder, TRUTH + 0.01, weights=WEIGHTS, found={"trained_rows": [2]})
+    found = measured(folder)["methods"]["default"]["measures"]
+    assert "loss_error" in found
+    assert not any(name.startswith("recalibrated") for name in found)
+
+
 def test_too_few_weightings_are_not_recalibrated(tmp_path):
     folder = write_seed(tmp_path, [], TRUTH[:3], WEIGHTS[:3])
     write_method(folder, TRUTH[:3], weights=WEIGHTS[:3])
