@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paretomerge.cli.options import JsonOption, print_json
+from paretomerge.cli.options import JsonOption, parse_numbers, print_json
 from paretomerge.cli.posteriors import bytes_in_words, show_posteriors
 from paretomerge.cli.progress import shown_progress
 from paretomerge.errors import InputError
@@ -44,6 +44,13 @@ def command(
     unclipped: Annotated[
         bool, typer.Option("--unclipped", help="Gradients were not clipped, so that the scale is known.")
     ] = False,
+    at_joint: Annotated[
+        str | None,
+        typer.Option("--at-joint", metavar="DIR", help="Around a joint finetune instead: a recipe that continues it."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Of the joint finetune, where its folder does not say: a=0.5,b=0.5.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Fit a posterior to every finetune, and choose the damping on validation data.
@@ -61,7 +68,29 @@ def command(
     given = [option for option, value in alone.items() if value is not None]
     if given or recipe is None:
         raise InputError(f"{given[0]} goes with --checkpoint" if given else "give a recipe, or --checkpoint DIR")
+    if at_joint is not None:
+        if out is None or estimate:
+            raise InputError("--at-joint needs --out FOLDER, and cannot be estimated")
+        _continue(recipe, at_joint, out, weights, json)
+        return
+    if weights is not None:
+        raise InputError("--weights are those of a joint finetune: they go with --at-joint")
     _fit_recipe(recipe, out, estimate, json)
+
+
+def _continue(recipe: str, joint: str, out: str, weights: str | None, json: bool) -> None:
+    from paretomerge.stages import continue_run, open_study
+
+    beta = None if weights is None else parse_numbers(weights, "--weights")
+    found = continue_run(open_study(recipe), joint, out, beta)
+    if json:
+        print_json(found.as_dict())
+        return
+    shown = ", ".join(f"{task} {weight:.3g}" for task, weight in found.weights.items())
+    typer.echo(f"posteriors of {', '.join(found.files)} around {joint} ({shown}) in {found.folder}")
+    typer.echo(
+        f"merges are previews for weightings that give every task some weight\nnext: paretomerge front {found.recipe}"
+    )
 
 
 def _fit_recipe(recipe: str, out: str | None, only_estimate: bool, json: bool) -> None:

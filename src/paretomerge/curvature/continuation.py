@@ -47,11 +47,13 @@ class Continuation:
     Attributes:
         posteriors: task → Gaussian over `c`, damped; merged at the joint finetune's own weights they give it back.
         weights: `β`, of the joint finetune.
+        strength: `[D]`, the absolute ridge on every direction.
         ledger: gradient passes and seconds; not the joint training itself.
     """
 
     posteriors: Mapping[str, Subspace]
     weights: Weights
+    strength: Tensor
     ledger: Ledger
 
 
@@ -112,7 +114,8 @@ def continue_joint(
         bare[task] = Subspace(origin, basis, expansion.curvature, left - gradient)
     strength, centre = relative_strength(bare, damping), torch.zeros(len(basis), dtype=torch.float64)
     posteriors = {task: posterior.with_ridge(strength, centre) for task, posterior in bare.items()}
-    return Continuation(posteriors, beta, Ledger(gradient_passes=passes, seconds=time.perf_counter() - started))
+    spent = Ledger(gradient_passes=passes, seconds=time.perf_counter() - started)
+    return Continuation(posteriors, beta, strength, spent)
 
 
 def fade(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from paretomerge.stages.fitting.previews import Preview, PreviewMethod, preview_models
     from paretomerge.stages.front import estimate_run_front
     from paretomerge.stages.init import Draft, draft_recipe, write_recipe
+    from paretomerge.stages.joint.continuing import Continued, continue_run
     from paretomerge.stages.joint.finetune import FinetuneSummary, finetune_run
     from paretomerge.stages.joint.verify import Verification, verify_run
     from paretomerge.stages.ledger import RunLedger, run_ledger
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckRow",
+    "Continued",
     "Draft",
     "ExportCheck",
     "FinetuneSummary",
@@ -63,6 +65,7 @@ __all__ = [
     "check_posteriors",
     "check_recipe",
     "choose_point",
+    "continue_run",
     "describe_posterior",
     "diagnose_run",
     "draft_recipe",
@@ -91,6 +94,7 @@ __all__ = [
 
 _HOMES = {
     "CheckRow": "checking.rows",
+    "Continued": "joint.continuing",
     "Draft": "init",
     "ExportCheck": "exporting.reloading",
     "FinetuneSummary": "joint.finetune",
@@ -112,6 +116,7 @@ _HOMES = {
     "check_posteriors": "merging.posterior_check",
     "check_recipe": "checking.recipe",
     "choose_point": "choose",
+    "continue_run": "joint.continuing",
     "describe_posterior": "merging.posterior_check",
     "diagnose_run": "diagnose",
     "draft_recipe": "init",

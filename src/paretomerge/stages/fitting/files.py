@@ -72,8 +72,12 @@ def name_of(checkpoint: Checkpoint) -> str:
 
 def file_of(study: Study, task: str) -> Path:
     """The file of a task's posterior, which no task name can turn into another path."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in task)
-    return study.folder.posteriors / f"{study.tasks.index(task)}-{safe[:60]}.safetensors"
+    return study.folder.posteriors / f"{study.tasks.index(task)}-{safe_name(task)}.safetensors"
+
+
+def safe_name(task: str) -> str:
+    """Part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in task)[:60]
 
 
 def share_basis(bare: dict[str, Curvature]) -> dict[str, Curvature]:

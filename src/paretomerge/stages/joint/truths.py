@@ -82,7 +82,7 @@ def given_truth(study: Study, weights: Sequence[float] | Mapping[str, float], pa
     row = Weights.of(weights, study.tasks).batch
     if len(row) != 1:
         raise WeightsError(f"give one weighting for the checkpoint {path}, got {len(row)}")
-    checkpoint = _opened(study, path)
+    checkpoint = open_trained(study, path)
     return Truth(tuple(row[0].tolist()), str(Path(path).resolve()), checkpoint.digest)
 
 
@@ -143,14 +143,14 @@ def _checkpoint(study: Study, journal: Journal, truth: Truth, progress: Progress
     if truth.path is None:
         weights, recipe = np.array(truth.weights), training_recipe(study)
         return joint_checkpoint(study, journal, training_key(study, weights, recipe), weights, recipe, progress)
-    checkpoint = _opened(study, truth.path)
+    checkpoint = open_trained(study, truth.path)
     if checkpoint.digest != truth.digest:
         raise InputError(f"{truth.path} has changed while it was verified: run this command again")
     return checkpoint
 
 
-def _opened(study: Study, path: str | Path) -> Checkpoint:
-    """The user's checkpoint; it may be as far from the base as it likes, but must be the same model."""
+def open_trained(study: Study, path: str | Path) -> Checkpoint:
+    """A jointly finetuned checkpoint; it may be as far from the base as it likes, but must be the same model."""
     checkpoint = open_checkpoint(path, study.base)
     try:
         align(study.base, {"trained": checkpoint}, max_distance=1e6, check_values=False).raise_if_bad()
