@@ -35,6 +35,15 @@ METHODS = {
     "default": "#d62728",
 }
 """From stiff to flexible."""
+PREVIEWS = {
+    "averaging": GREY,
+    "TIES": "#bc8f1f",
+    "diagonal": "#1f77b4",
+    "default": "#d62728",
+    "continued from one joint run": "black",
+    "continued from one joint run, faded": "#9467bd",
+}
+"""Whose fronts are held against searched ones."""
 SEARCHES = {
     ("informed", "weights"): ("#d62728", "o"),
     ("informed", "coefficients"): ("#ff9896", "o"),
@@ -139,10 +148,9 @@ def cost_panel(axes: Any, result: Result) -> dict[str, Any]:
     """One setting; label → handle."""
     shown: dict[str, Any] = {"joint finetuning": joint_line(axes, result)}
     heights: list[float] = []
-    for name in ("averaging", "TIES", "diagonal", DEFAULT):
+    for name, colour in PREVIEWS.items():
         if result.has(name, "hypervolume_ratio", "share"):
             x, y = result.mean(name, "share"), result.mean(name, "hypervolume_ratio")
-            colour = METHODS.get(name, "#bc8f1f")
             shown[f"previews: {name}"] = axes.scatter([x], [y], s=60, marker="*", color=colour, zorder=4)
             heights.append(y or 0.0)
     found = searches(result)

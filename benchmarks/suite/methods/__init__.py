@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.suite.methods.ablations import ablations
+from benchmarks.suite.methods.ablations import ablations, ablations_few
 from benchmarks.suite.methods.anchored import anchored
 from benchmarks.suite.methods.base import Found, Kind, Method, NotHere, Stopwatch
 from benchmarks.suite.methods.classic import classic
@@ -25,6 +25,7 @@ GROUPS: dict[str, Callable[[bool], list[Method]]] = {
     "mixtures-few": mixtures_few,
     "steps": steps,
     "ablations": ablations,
+    "ablations-few": ablations_few,
     "anchored": anchored,
     "peers": peers,
 }

@@ -13,6 +13,7 @@ from paretomerge import FitDiagonal, FitKronecker, FitSubspace
 from paretomerge.curvature.methods import Enrichment
 
 COUNTS = (25, 50, 100, 400, 1000)
+COUNTS_FEW = (75, 300, 600)
 FEW = 200
 """Examples for gradients, where the default reads all."""
 DAMPINGS = (1e-3, 1e-2, 3e-2, 3e-1, 1.0, 3.0)
@@ -28,6 +29,16 @@ def ablations(smoke: bool) -> list[Method]:
         *groups(smoke),
         *enrichments(smoke),
         *centres(smoke),
+    ]
+
+
+def ablations_few(smoke: bool) -> list[Method]:
+    """Examples, where a fit takes minutes: of the default, and of blocks, which have most directions."""
+    fits = {"default": DEFAULT, "subspace, blocks, centred": FitSubspace("block", enrich="none", centres=1)}
+    return [
+        own(f"{name}, {count} examples", replace(fit, examples=count, gradient_examples=count), study="examples")
+        for count in (COUNTS_FEW[:1] if smoke else COUNTS_FEW)
+        for name, fit in fits.items()
     ]
 
 

@@ -51,6 +51,6 @@ DEFINITION = Definition(
     "sentiment",
     build,
     (0, 1, 2),
-    ("classic", "posteriors", "anchored", "mixtures-few", "steps", "searches-few", "peers"),
+    ("classic", "posteriors", "anchored", "mixtures-few", "steps", "ablations-few", "searches-few", "peers"),
     "MiniLM (22.7 M parameters) on sentiment of movie reviews, Amazon reviews and tweets; one head",
 )
