@@ -60,7 +60,7 @@ def all_sections() -> dict[str, Callable[[], str]]:
     results = read_results()
     suite = {f"suite {name}": lambda table=table: table(results) for name, table in TABLES.items()}
     pictures = {f"suite picture {name}": lambda name=name: shown(name) for name in CAPTIONS}
-    return {**suite, **pictures, "suite chemistry": chemistry, **older_sections()}
+    return {**suite, **pictures, "suite chemistry": chemistry, **older_sections(), **scale_sections()}
 
 
 def chemistry() -> str:
@@ -92,6 +92,18 @@ def older_sections() -> dict[str, Callable[[], str]]:
         "diagnoses": lambda: diagnoses.tables(stored("diagnoses")["reported"]),
         "harness": lambda: harness.table(stored("harness")),
         "merge": lambda: merge.tables(stored("merge")),
+    }
+
+
+def scale_sections() -> dict[str, Callable[[], str]]:
+    """What runs take, predicted, measured and simulated."""
+    from benchmarks.scale import paper, simulation
+    from benchmarks.scale import plan as planned
+
+    return {
+        "scale plan": lambda: planned.table(stored("scale/plan")),
+        "scale paper": lambda: paper.table(stored("scale/paper")),
+        "scale simulation": lambda: simulation.table(stored("scale/simulation")),
     }
 
 

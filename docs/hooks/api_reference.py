@@ -28,6 +28,7 @@ ROOMS = (
     "stages",
     "recipes",
     "runs",
+    "planning",
     "distributed",
     "testing",
     "types",

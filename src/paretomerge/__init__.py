@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         merge,
         sample_merged,
     )
+    from paretomerge.planning import Cluster, Machine
     from paretomerge.posteriors import (
         Dense,
         Diagonal,
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     )
     from paretomerge.recipes import Recipe, load_recipe
     from paretomerge.reports import report
-    from paretomerge.stages import run
+    from paretomerge.stages import measure_machine, plan, run
     from paretomerge.surrogates import (
         PlainGaussianProcess,
         PosteriorInformed,
@@ -118,6 +119,7 @@ __all__ = [
     "ByPattern",
     "ByWeights",
     "Classification",
+    "Cluster",
     "Coefficients",
     "Constraint",
     "Dare",
@@ -141,6 +143,7 @@ __all__ = [
     "Kronecker",
     "LoraSettings",
     "LowRank",
+    "Machine",
     "Map",
     "MinimumRegret",
     "Mixture",
@@ -191,10 +194,12 @@ __all__ = [
     "is_nondominated",
     "load_posterior",
     "load_recipe",
+    "measure_machine",
     "merge",
     "mixture_of_runs",
     "newton_correct",
     "open_checkpoint",
+    "plan",
     "refresh_statistics",
     "report",
     "run",
@@ -214,6 +219,7 @@ _HOMES = {
     "ByPattern": "merging",
     "ByWeights": "choices",
     "Classification": "choices",
+    "Cluster": "planning",
     "Coefficients": "types",
     "Constraint": "types",
     "Dare": "merging",
@@ -237,6 +243,7 @@ _HOMES = {
     "Kronecker": "posteriors",
     "LoraSettings": "training",
     "LowRank": "posteriors",
+    "Machine": "planning",
     "Map": "fronts.methods",
     "MinimumRegret": "choices",
     "Mixture": "posteriors",
@@ -286,10 +293,12 @@ _HOMES = {
     "is_nondominated": "fronts",
     "load_posterior": "checkpoints",
     "load_recipe": "recipes",
+    "measure_machine": "stages",
     "merge": "merging",
     "mixture_of_runs": "training",
     "newton_correct": "curvature",
     "open_checkpoint": "checkpoints",
+    "plan": "stages",
     "refresh_statistics": "training",
     "report": "reports",
     "run": "stages",

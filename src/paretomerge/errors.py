@@ -20,6 +20,7 @@ A message says what was seen, the likely cause, and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
@@ -28,10 +29,17 @@ if TYPE_CHECKING:
     from paretomerge.types import FrontPoint
 
 
+_NOT_PRINTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
 class ParetomergeError(Exception):
     """Base class of every error raised on purpose; `exit_code` is what the command line returns."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, *arguments: object) -> None:
+        """The message, as it can be printed and stored, whatever names of somebody else's are in it."""
+        super().__init__(*(printable(each) if isinstance(each, str) else each for each in arguments))
 
 
 class InputError(ParetomergeError):
@@ -114,11 +122,29 @@ class MissingExtraError(FailureError):
         return cls(f"this needs the package {package!r}: install it with  pip install 'paretomerge[{extra}]'")
 
 
+LONGEST_NAME = 200
+LONGEST_MESSAGE = 20_000
+
+
+def printable(text: str) -> str:
+    r"""A text without what a terminal would obey or nothing can encode, and of a length that can be read.
+
+    >>> print(printable(f"a file called {chr(27)}[2J"))
+    a file called \x1b[2J
+    """
+    if len(text) > LONGEST_MESSAGE:
+        half = LONGEST_MESSAGE // 2
+        text = f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
+    return _NOT_PRINTED.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def nearest(name: object, known: Iterable[object]) -> str:
     """What a message adds to an unknown name: ` (did you mean 'x'?)`, or nothing when nothing is near.
 
     >>> nearest("avreaging", ["averaging", "ties"])
     " (did you mean 'averaging'?)"
     """
-    close = get_close_matches(str(name), [str(k) for k in known], n=1)
+    names = [str(k) for k in known]
+    # of long texts the comparison takes forever
+    close = get_close_matches(str(name)[:LONGEST_NAME], [k for k in names if len(k) <= LONGEST_NAME], n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

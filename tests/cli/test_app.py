@@ -13,6 +13,7 @@ from paretomerge.cli import app as application
 from paretomerge.cli import main
 from paretomerge.errors import DataError, StorageError
 
+WORKERS = ("--executor", "--workers", "--ray-address", "--gpus-per-worker")
 OPTIONS = {
     "demo": ["--out", "--seed", "--workers", "--json"],
     "init": ["base", "finetunes", "--task", "--data", "--out", "--make-base", "--overwrite", "--json"],
@@ -28,6 +29,7 @@ OPTIONS = {
         "--quick",
         "--json",
     ],
+    "plan": ["recipe", "--cluster", "--evaluations", "--workers", "--points", "--tokens", "--json"],
     "merge": [
         "out",
         "--base",
@@ -54,9 +56,10 @@ OPTIONS = {
     ],
     "fit": [
         "recipe",
-        *("--out", "--estimate", "--checkpoint", "--optimizer", "--base", "--batch-size", "--unclipped", "--json"),
+        *("--out", "--estimate", "--checkpoint", "--optimizer", "--base", "--batch-size", "--unclipped"),
+        *("--at-joint", "--weights", *WORKERS, "--json"),
     ],
-    "front": ["recipe", "--evaluations", "--out", "--json"],
+    "front": ["recipe", "--evaluations", *WORKERS, "--out", "--json"],
     "diagnose": ["recipe", "--free", "--out", "--json"],
     "choose": [
         *("run", "--weights", "--at-least", "--best", "--reference", "--knee"),
@@ -71,10 +74,10 @@ OPTIONS = {
         *("recipe", "out", "--weights", "--point", "--task", "--start", "--steps", "--learning-rate", "--seed"),
         *("--set", "--overwrite", "--json"),
     ],
-    "verify": ["recipe", "--points", "--trained", "--out", "--json"],
+    "verify": ["recipe", "--points", "--trained", *WORKERS, "--out", "--json"],
     "report": ["recipe", "--out", "--figure", "--width", "--kind", "--metric", "--json"],
     "ledger": ["run", "--divisions", "--json"],
-    "runs": ["directory", "--json"],
+    "runs": ["directory", "--verify", "--json"],
 }
 """The public surface: renaming or removing anything here breaks someone's script."""
 

@@ -25,6 +25,7 @@ MINIMAL = {"base": "b", "tasks": {"a": {"checkpoint": "c"}}, "problem": "p.py:f"
 FROM_FILES = {"problem": "sequence_classification", "tasks": {"a": {"checkpoint": "c", "data": "rows.csv"}}}
 
 names = st.text(min_size=1, max_size=12)
+task_names = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), min_size=1, max_size=12).filter(str.strip)
 positive = st.floats(min_value=1e-12, max_value=1e12)
 scalars = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | names
 options = st.dictionaries(names, scalars | st.lists(scalars, max_size=3), max_size=3)
@@ -72,7 +73,7 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
     )
     return draw(
         st.fixed_dictionaries(
-            {"base": names, "tasks": st.dictionaries(names, task, min_size=1, max_size=3), "problem": names},
+            {"base": names, "tasks": st.dictionaries(task_names, task, min_size=1, max_size=3), "problem": names},
             optional={
                 "posterior": posterior,
                 "rule": st.fixed_dictionaries({}, optional={"name": names, "settings": options}),

@@ -293,3 +293,13 @@ def test_keys_depend_on_everything_but_the_order_of_the_parts() -> None:
 def test_rounding_in_the_last_digit_of_a_weighting_keeps_its_key() -> None:
     assert evaluation_key(weights=np.array([0.1 + 0.2])) == evaluation_key(weights=np.array([0.3]))
     assert evaluation_key(weights=np.array([0.3])) != evaluation_key(weights=np.array([0.3001]))
+
+
+def test_decisions_that_belong_together_are_stored_with_their_cost_or_not_at_all(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        journal.conclude({"a": 1, "b": [2]}, ("fit", Ledger(gradient_passes=3)))
+        assert (journal.fact("a"), journal.fact("b")) == (1, [2])
+        with pytest.raises(TypeError):
+            journal.conclude({"a": 5, "b": object()}, ("fit", Ledger(gradient_passes=3)))
+        assert (journal.fact("a"), journal.fact("b")) == (1, [2])
+        assert journal.ledger()["fit"].gradient_passes == 3

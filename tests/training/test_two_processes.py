@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.training.launching import launch
 from tests.training.two_processes import SAME_AS_ALONE, draws
 
 pytest.importorskip("accelerate", reason="the optional extra hf is not installed")
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes saw."""
-    folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {
-        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.training.two_processes", str(folder)],
-            cwd=ROOT,
-            env=os.environ | common | {"RANK": str(number), "LOCAL_RANK": str(number)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    try:
-        for process in started:
-            output, _ = process.communicate(timeout=120)
-            assert process.returncode == 0, output[-4000:]
-    finally:
-        for process in started:
-            process.kill()
-    return [torch.load(folder / f"{number}.pt", weights_only=True) for number in range(2)]
+    return launch("tests.training.two_processes", tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("scenario", SAME_AS_ALONE)
@@ -108,9 +76,9 @@ def test_every_process_stops_when_the_loss_of_all_is_not_finite(together: list[d
     assert together[0]["diverging"].startswith("TrainingError: training diverged: the loss became")
 
 
-def test_a_launcher_that_shards_the_model_is_refused(together: list[dict[str, Any]]) -> None:
-    assert "accelerate was asked for FSDP" in together[0]["sharded"]
-    assert "--multi_gpu" in together[1]["sharded"]
+def test_a_launcher_that_brings_another_engine_is_refused(together: list[dict[str, Any]]) -> None:
+    assert "accelerate was asked for DEEPSPEED" in together[0]["other engine"]
+    assert "--use_fsdp" in together[1]["other engine"]
 
 
 def test_a_device_that_the_launcher_did_not_give_is_refused(together: list[dict[str, Any]]) -> None:

@@ -47,7 +47,7 @@ def _plain(result: Any) -> dict[str, Any]:
     return {
         "history": list(result.history),
         "params": dict(result.params),
-        "precision": dict(result.posterior.precision),
+        "precision": {} if result.posterior is None else dict(result.posterior.precision),
         "scales": dict(result.scales),
         "checks": [(check.step, check.loss) for check in result.checks],
         "steps": result.steps,
@@ -178,14 +178,14 @@ def _diverging() -> str:
     return ""
 
 
-def _sharded() -> str:
-    os.environ["ACCELERATE_USE_FSDP"] = "true"
+def _other_engine() -> str:
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     try:
         _regression(steps=1)
     except ParetomergeError as error:
         return f"{type(error).__name__}: {error}"
     finally:
-        del os.environ["ACCELERATE_USE_FSDP"]
+        del os.environ["ACCELERATE_USE_DEEPSPEED"]
     return ""
 
 
@@ -223,7 +223,7 @@ def main(folder: Path) -> None:
     found["resumed"] = _resumed(folder / "resumed")
     found["own folders"] = _own_folders(folder)
     found["diverging"] = _diverging()
-    found["sharded"] = _sharded()
+    found["other engine"] = _other_engine()
     found["other device"] = _other_device()
     torch.save(found, folder / f"{os.environ['RANK']}.pt")
     torch.distributed.destroy_process_group()

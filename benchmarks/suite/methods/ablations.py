@@ -34,7 +34,10 @@ def ablations(smoke: bool) -> list[Method]:
 
 def ablations_few(smoke: bool) -> list[Method]:
     """Examples, where a fit takes minutes: of the default, and of blocks, which have most directions."""
-    fits = {"default": DEFAULT, "subspace, blocks, centred": FitSubspace("block", enrich="none", centres=1)}
+    fits = {
+        "default": DEFAULT,
+        "subspace, blocks, centred": FitSubspace("block", enrich="none", centres=1, validated=False),
+    }
     return [
         own(f"{name}, {count} examples", replace(fit, examples=count, gradient_examples=count), study="examples")
         for count in (COUNTS_FEW[:1] if smoke else COUNTS_FEW)
@@ -46,7 +49,7 @@ def examples(counts: tuple[int, ...]) -> list[Method]:
     """How many training examples per task the curvature sees, or as many as there are."""
     fits: dict[str, FitSubspace | FitDiagonal | FitKronecker] = {
         "default": DEFAULT,
-        "subspace, layers, centred": FitSubspace(enrich="none", centres=1),
+        "subspace, layers, centred": FitSubspace(enrich="none", centres=1, validated=False),
         "diagonal": FitDiagonal(),
         "EKFAC": FitKronecker(),
     }

@@ -14,7 +14,7 @@ from paretomerge.curvature.methods.locations import Location
 from paretomerge.stages import PreviewMethod
 
 DEFAULT = "default"
-ENRICHED = FitSubspace(enrich="scaled_gradient", centres=1)
+ENRICHED = FitSubspace(enrich="scaled_gradient", centres=1, validated=False)
 """The default's first centre."""
 
 ROUTES: tuple[Labels, ...] = ("true", "ggn", "empirical")
@@ -34,8 +34,8 @@ def posteriors(smoke: bool) -> list[Method]:
     recentred = PreviewMethod("recentred per weighting", ENRICHED, strengths=(ENRICHED.damping,), recentre_steps=1)
     return [
         own(DEFAULT, FitSubspace(), keep_fit=True),
-        own("subspace, blocks, centred", FitSubspace("block", enrich="none", centres=1)),
-        own("subspace, layers, centred", FitSubspace(enrich="none", centres=1)),
+        own("subspace, blocks, centred", FitSubspace("block", enrich="none", centres=1, validated=False)),
+        own("subspace, layers, centred", FitSubspace(enrich="none", centres=1, validated=False)),
         own("subspace, layers, enriched", ENRICHED, keep_fit=True),
         own("subspace, layers, at finetunes", FitSubspace(location="finetune")),
         own("diagonal", FitDiagonal(), keep_fit=True),
@@ -76,8 +76,8 @@ def subspaces(smoke: bool) -> list[Method]:
     found: list[tuple[str, FitMethod]] = []
     for group in groups:
         found.append((f"subspace by {group}, finetune", FitSubspace(group, "finetune")))
-        found.append((f"subspace by {group}, centred", FitSubspace(group, enrich="none", centres=1)))
-        found.append((f"subspace by {group}, centred, enriched", FitSubspace(group, centres=1)))
+        found.append((f"subspace by {group}, centred", FitSubspace(group, enrich="none", centres=1, validated=False)))
+        found.append((f"subspace by {group}, centred, enriched", FitSubspace(group, centres=1, validated=False)))
     return [previewed(PreviewMethod(name, fit, strengths=strengths_at(fit)), study="routes") for name, fit in found]
 
 

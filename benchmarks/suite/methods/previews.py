@@ -16,7 +16,7 @@ from benchmarks.suite.methods.tuning import least_loss, tuning_weights
 from benchmarks.suite.setting import Setting
 from paretomerge.curvature import FitMethod
 from paretomerge.stages import PreviewMethod, preview_models
-from paretomerge.stages.fitting.previews import Preview, coordinates_loss, merged_models
+from paretomerge.stages.fitting.previews import Preview, coordinates_loss, merged_models, only_strength
 from paretomerge.types import Ledger
 
 FACTORS = {"labels": "route"} | {
@@ -91,7 +91,7 @@ def merged(setting: Setting, method: PreviewMethod, fitted: Fitted) -> Previewed
 def choose_strength(setting: Setting, method: PreviewMethod, fitted: Fitted) -> tuple[float, int]:
     """The candidate with the lowest weighted validation loss, averaged over a few weightings; and evaluations."""
     if len(method.strengths) == 1:
-        return method.strengths[0], 0
+        return only_strength(method, fitted.curvatures), 0
     rows = tuning_weights(len(setting.tasks))
     best, _ = least_loss(
         setting,

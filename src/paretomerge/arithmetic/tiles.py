@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import TypeVar
 
@@ -185,8 +185,15 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def _in_new_thread(call: Callable[[], Returned]) -> Returned:
     """What `call` gives in a thread that has no number of threads of its own yet."""
-    found: list[Returned] = []
-    thread = threading.Thread(target=lambda: found.append(call()))
+    found: Future[Returned] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(call())
+        except BaseException as error:  # memory that ran out, say: it belongs to whoever asked
+            found.set_exception(error)
+
+    thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    return found[0]
+    return found.result()

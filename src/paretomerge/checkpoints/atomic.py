@@ -6,9 +6,14 @@ The content goes to a temporary name in the same folder, is forced to the disk (
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import glob
+import hashlib
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +21,9 @@ from uuid import uuid4
 from paretomerge.errors import StorageError
 
 ASIDE = ".replaced"  # the suffix of a folder whose name is being taken over
+_FORGOTTEN = 7 * 86400.0  # seconds after which nobody on another machine is still writing
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of linux/fs.h
+_CANNOT_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 
 
 @contextlib.contextmanager
@@ -40,16 +48,21 @@ def free_bytes(path: Path) -> int:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A new hidden name in the folder of `path`; nothing is made."""
-    return path.with_name(f".{path.name}.{uuid4().hex[:12]}-{os.getpid()}.partial")
+    """A new hidden name in the folder of `path`, which tells machine and process; nothing is made."""
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}@{_machine()}-{os.getpid()}.partial")
 
 
 def replace_folder(temporary: Path, target: Path) -> None:
-    """Give a complete folder the name of one that is there, which is removed; both are in one folder.
+    """Give a complete folder the name of one that is there, which is removed; both are on one disk.
 
-    There is no one step for it: what was there is moved aside first, and back if the second step fails. A process
-    that is killed between the two leaves nothing under the name; `remove_abandoned` then puts it back.
+    Linux exchanges the two names in one step on most file systems. Elsewhere there is no one step for it: what was
+    there is moved aside first, and back if the second step fails. A process that is killed between the two leaves
+    nothing under the name; `remove_abandoned` then puts it back.
     """
+    if _exchange(temporary, target):
+        sync_folder(target.parent)
+        shutil.rmtree(temporary, ignore_errors=True)
+        return
     aside = temporary_beside(target).with_suffix(ASIDE)
     os.rename(target, aside)
     try:
@@ -60,6 +73,20 @@ def replace_folder(temporary: Path, target: Path) -> None:
         raise
     sync_folder(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; false where the system or the disk knows no such step."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _CANNOT_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(other))
 
 
 def remove_abandoned(path: Path) -> None:
@@ -76,14 +103,37 @@ def remove_abandoned(path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def remove_abandoned_file(path: Path) -> None:
+    """Remove what a process that was killed had written of the file `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if left.is_file() and _is_abandoned(left, ".partial"):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
 def _left_beside(path: Path, suffix: str) -> list[Path]:
     """Folders of processes that are gone."""
-    found = []
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*{suffix}"):
-        owner = left.name.removesuffix(suffix).rsplit("-", 1)[-1]
-        if left.is_dir() and owner.isdigit() and not _is_running(int(owner)):
-            found.append(left)
-    return found
+    beside = path.parent.glob(f".{glob.escape(path.name)}.*{suffix}")
+    return [left for left in beside if left.is_dir() and _is_abandoned(left, suffix)]
+
+
+def _is_abandoned(left: Path, suffix: str) -> bool:
+    """Whether its process is gone; one of another machine's is when nothing was changed for a week."""
+    before, _, owner = left.name.removesuffix(suffix).rpartition("-")
+    if not owner.isdigit():
+        return False
+    _, at, machine = before.rpartition("@")
+    if at and machine != _machine():
+        try:
+            return time.time() - left.stat().st_mtime > _FORGOTTEN
+        except OSError:
+            return False
+    return not _is_running(int(owner))
+
+
+def _machine() -> str:
+    """Tells machines that share a disk apart: a process number means nothing on another one."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def make_folders(path: Path) -> list[Path]:
@@ -135,6 +185,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
     try:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_abandoned_file(path)
             temporary.write_bytes(content)
             sync_file(temporary)
             os.replace(temporary, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
 from os import PathLike
@@ -21,6 +22,7 @@ from paretomerge.checkpoints.files.quantised import require_not_quantised
 from paretomerge.checkpoints.files.safetensors_files import open_safetensors
 from paretomerge.checkpoints.files.torch_files import TORCH_SUFFIXES, open_torch_file, open_torch_shard
 from paretomerge.checkpoints.folders import MANIFEST, WEIGHT_FILES
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import CheckpointError
 
 NOT_COPIED = ("readme.md", "front.png", "trainer_state.json", CONFIG, MANIFEST)
@@ -67,7 +69,7 @@ def open_checkpoint(source: Source, base: Source | None = None) -> Checkpoint:
             f"cannot open a {type(source).__name__}: give a path, a mapping of names to tensors, or a module"
         )
     address = _address(source)
-    path = Path(source).expanduser() if address is None else download(address.name, address.revision)
+    path = user_path(source) if address is None else download(address.name, address.revision)
     with storage_errors(path, "read"):
         if not path.exists():
             raise CheckpointError(_nothing_there(path))
@@ -134,7 +136,7 @@ def _open_adapter(folder: Path, base: Source | None) -> Checkpoint:
 def _base_of(config: AdapterConfig) -> Path:
     """The base that an adapter names, if it is on this machine."""
     said = config.base or ""
-    for path in (Path(said).expanduser(), config.folder / said):
+    for path in (user_path(said), config.folder / said):
         if said and path.exists() and path.resolve() != config.folder.resolve():
             return path
     what = f"{said!r}, which is not on this machine" if said else "a base that it does not name"
@@ -144,6 +146,8 @@ def _base_of(config: AdapterConfig) -> Path:
 
 
 def _open_file(path: Path) -> tuple[TensorSource, ...]:
+    if not path.is_file():  # to open a pipe is to wait for whoever writes into it
+        raise CheckpointError(f"{path}: is no regular file: give a file or a folder with weights")
     if path.name.endswith(".safetensors.index.json"):
         return open_shards(path, open_safetensors)
     if path.name.endswith(".bin.index.json"):
@@ -164,7 +168,6 @@ def _open_file(path: Path) -> tuple[TensorSource, ...]:
 
 
 def _side_files(folder: Path) -> tuple[Path, ...]:
-    # links are followed: the Hugging Face cache is made of them
     return tuple(
         file
         for file in sorted(folder.iterdir())
@@ -173,7 +176,26 @@ def _side_files(folder: Path) -> tuple[Path, ...]:
         and file.name.lower() not in NOT_COPIED
         and not file.name.lower().endswith(NOT_COPIED_SUFFIXES)
         and file.stat().st_size <= LARGEST_SIDE_FILE
+        and _belongs_to(folder, file)
     )
+
+
+def _belongs_to(folder: Path, file: Path) -> bool:
+    """Whether a file's content is the folder's own; links into the Hugging Face cache, which is made of them, are."""
+    if not file.is_symlink():
+        return True
+    real = file.resolve()
+    own = [folder.resolve()]
+    if folder.resolve().parent.name == "snapshots":
+        own.append(folder.resolve().parent.parent / "blobs")
+    if any(real.is_relative_to(place) for place in own):
+        return True
+    warnings.warn(
+        f"{file} is a link out of its folder, to {real}: it is not copied beside merged weights. Put a copy of "
+        "the file in its place if it belongs to the model",
+        stacklevel=2,
+    )
+    return False
 
 
 def _nothing_there(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.files.torch_pickles import load_pickle
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import CheckpointError
 
 OPTIMIZER_FILE = "optimizer.pt"
@@ -37,7 +38,7 @@ def read_optimizer_state(path: str | os.PathLike[str]) -> dict[str, Any]:
         CheckpointError: no such file, a sharded state, truncated, holding code, or not the state of an optimizer.
         StorageError: the disk refused to read.
     """
-    source = Path(path).expanduser()
+    source = user_path(path)
     with storage_errors(source, "read"):
         if source.is_dir():
             source = _file_in(source)

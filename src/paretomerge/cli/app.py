@@ -21,11 +21,13 @@ from paretomerge.cli import (
     init,
     ledger,
     merge,
+    plan,
     report,
     runs,
     verify,
 )
 from paretomerge.cli.progress import choose_mode
+from paretomerge.cli.resources import machine_error
 from paretomerge.cli.speaking import log_to_stderr, to_front
 from paretomerge.cli.spoken_warnings import spoken_warnings
 from paretomerge.errors import ParetomergeError
@@ -45,7 +47,23 @@ app = typer.Typer(
     "Start with:  paretomerge demo",
 )
 
-for verb in (demo, init, check, merge, fit, front, diagnose, choose, export, finetune, verify, report, ledger, runs):
+for verb in (
+    demo,
+    init,
+    check,
+    plan,
+    merge,
+    fit,
+    front,
+    diagnose,
+    choose,
+    export,
+    finetune,
+    verify,
+    report,
+    ledger,
+    runs,
+):
     name = verb.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=f"Example:  {verb.EXAMPLE}")(verb.command)
 
@@ -110,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PARETOMERGE_DEBUG"):
             raise
+        if (said := machine_error(error)) is not None:
+            print(f"error: {said}", file=sys.stderr)
+            return 1
         print(
             f"error: unexpected {type(error).__name__}: {error}\n"
             "This is a bug in paretomerge; PARETOMERGE_DEBUG=1 shows where it happened.",

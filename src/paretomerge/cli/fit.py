@@ -10,10 +10,12 @@ import typer
 from paretomerge.cli.options import JsonOption, parse_numbers, print_json
 from paretomerge.cli.posteriors import bytes_in_words, show_posteriors
 from paretomerge.cli.progress import shown_progress
+from paretomerge.cli.workers import ExecutorOption, GpusOption, RayAddressOption, WorkersOption, parse_executor
 from paretomerge.errors import InputError
 
 if TYPE_CHECKING:
     from paretomerge.curvature import FitCost
+    from paretomerge.distributed import Executor
 
 EXAMPLE = "paretomerge fit recipe.yaml"
 
@@ -51,6 +53,10 @@ def command(
     weights: Annotated[
         str | None, typer.Option("--weights", help="Of the joint finetune, where its folder does not say: a=0.5,b=0.5.")
     ] = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    ray_address: RayAddressOption = None,
+    gpus_per_worker: GpusOption = None,
     json: JsonOption = False,
 ) -> None:
     """Fit a posterior to every finetune, and choose the damping on validation data.
@@ -75,7 +81,7 @@ def command(
         return
     if weights is not None:
         raise InputError("--weights are those of a joint finetune: they go with --at-joint")
-    _fit_recipe(recipe, out, estimate, json)
+    _fit_recipe(recipe, out, estimate, json, parse_executor(executor, workers, ray_address, gpus_per_worker))
 
 
 def _continue(recipe: str, joint: str, out: str, weights: str | None, json: bool) -> None:
@@ -93,7 +99,7 @@ def _continue(recipe: str, joint: str, out: str, weights: str | None, json: bool
     )
 
 
-def _fit_recipe(recipe: str, out: str | None, only_estimate: bool, json: bool) -> None:
+def _fit_recipe(recipe: str, out: str | None, only_estimate: bool, json: bool, executor: Executor | None) -> None:
     from paretomerge.stages import estimate_fit, fit_run, open_study
 
     study = open_study(recipe, out)
@@ -108,7 +114,7 @@ def _fit_recipe(recipe: str, out: str | None, only_estimate: bool, json: bool) -
     if cost is not None and not json:
         typer.echo(_stated(cost), err=True)
     with shown_progress(quiet=json) as progress:
-        fitted = fit_run(study, progress)
+        fitted = fit_run(study, progress, executor)
     if json:
         content: dict[str, Any] = {
             "run": str(study.folder.path),

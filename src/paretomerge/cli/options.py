@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from paretomerge.errors import InputError
 
@@ -141,6 +140,8 @@ def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
     Raises:
         InputError: a pair without `=`, a key given twice, or a value that is no YAML.
     """
+    from paretomerge.recipes.yaml_files import read_yaml
+
     found: dict[str, Any] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
@@ -150,8 +151,8 @@ def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
             raise InputError(f"{option} {key!r} is given twice")
         try:
             # YAML 1.1, which PyYAML reads, takes 1e-3 for text
-            found[key] = float(value) if _EXPONENT.fullmatch(value) else yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            found[key] = float(value) if _EXPONENT.fullmatch(value) else read_yaml(value)
+        except ValueError as error:
             raise InputError(f"{option} {pair!r}: {value!r} cannot be read") from error
     return found
 

@@ -10,6 +10,7 @@ import typer
 from paretomerge.cli.diagnosed import warn_of_run
 from paretomerge.cli.options import JsonOption, OutOption, RecipeOrRun, parse_numbers, print_json
 from paretomerge.cli.progress import shown_progress
+from paretomerge.cli.workers import ExecutorOption, GpusOption, RayAddressOption, WorkersOption, parse_executor
 from paretomerge.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -40,10 +41,15 @@ def command(
             help="A checkpoint that you have finetuned jointly with these weights. Repeatable.",
         ),
     ] = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    ray_address: RayAddressOption = None,
+    gpus_per_worker: GpusOption = None,
     out: OutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Finetune jointly at a few weightings, hold the previews against the truth on test data, recalibrate the front."""
+    who = parse_executor(executor, workers, ray_address, gpus_per_worker)
     from paretomerge.stages import open_study, verify_run
 
     study = open_study(recipe, out)
@@ -53,7 +59,7 @@ def command(
     count = points if points is not None else 0 if given else _DEFAULT
     warn_of_run(study)
     with shown_progress(quiet=json) as progress:
-        verification = verify_run(study, count, progress, trained=given)
+        verification = verify_run(study, count, progress, trained=given, executor=who)
     if json:
         print_json({"run": str(study.folder.path), **verification.as_dict()})
         return

@@ -6,7 +6,14 @@ from paretomerge.curvature.cost import FitCost, estimate_cost
 from paretomerge.curvature.enrichment import scaled_gradients
 from paretomerge.curvature.families import measured_part
 from paretomerge.curvature.fisher import DiagonalFisher, diagonal_fisher
-from paretomerge.curvature.fit import Curvatures, fit_curvatures, fit_posterior, isotropic_curvatures
+from paretomerge.curvature.fit import (
+    Curvatures,
+    fit_curvatures,
+    fit_piece,
+    fit_posterior,
+    fits_apart,
+    isotropic_curvatures,
+)
 from paretomerge.curvature.gauss_newton import Expansion, dense_gauss_newton, expand_in_subspace
 from paretomerge.curvature.gradients import LossGradient, loss_gradient
 from paretomerge.curvature.kronecker import KroneckerCurvature, kronecker_curvature
@@ -54,7 +61,9 @@ __all__ = [
     "expand_in_subspace",
     "fade",
     "fit_curvatures",
+    "fit_piece",
     "fit_posterior",
+    "fits_apart",
     "isotropic_curvatures",
     "kronecker_curvature",
     "loss_gradient",

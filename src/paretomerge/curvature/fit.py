@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -17,7 +17,7 @@ from torch import nn
 from paretomerge.curvature.centred import expand_centred
 from paretomerge.curvature.families import FAMILIES, TaskCurvature, TaskData, measured_part
 from paretomerge.curvature.methods import FitDiagonal, FitIsotropic, FitKronecker, FitMethod, FitSubspace
-from paretomerge.curvature.pieces import Pieces, PieceStore
+from paretomerge.curvature.pieces import Piece, Pieces, PieceStore, as_piece, piece_key
 from paretomerge.curvature.points import average, curvature_points, posterior_points
 from paretomerge.curvature.predictor import LossModel, parameters_of, require_likelihood
 from paretomerge.curvature.subspaces import Progress, SubspaceFit, fit_at_finetunes, fit_centred
@@ -31,11 +31,11 @@ class Curvatures:
     """The curvature of every task, without prior, and what measuring it cost.
 
     Args:
-        method: the settings it was fitted with.
+        method: the settings it was fitted with; the damping is what a validated fit has raised it to.
         losses: task → the task's loss as its curvature sees it; empty for isotropic posteriors, which measure
             nothing.
         bare: task → posterior without damping.
-        ledger: gradient passes, evaluations where centres are validated, and seconds.
+        ledger: gradient passes, evaluations where merges are validated, and seconds.
     """
 
     method: FitMethod
@@ -71,7 +71,7 @@ def fit_curvatures(
         store: where finished pieces are kept and found, so that an interrupted fit goes on; of this fit alone.
 
     Raises:
-        DataError: a split without examples, the validation split too where centres are validated; or a problem with
+        DataError: a split without examples, the validation split too where merges are validated; or a problem with
             a loss of its own, which only isotropic posteriors can do with.
         AlignmentError: parameters that do not fit the model.
     """
@@ -97,15 +97,18 @@ def fit_curvatures(
             pieces,
             _validation(problem, ready, method),
         )
-        fitted, cost = fit_centred(fit) if method.location == "centred" else fit_at_finetunes(fit)
+        if method.location == "centred":
+            fitted, damping, cost = fit_centred(fit)
+            method = replace(method, damping=damping)
+        else:
+            fitted, cost = fit_at_finetunes(fit)
         bare = {task: loss.curvature for task, loss in fitted.items()}
     else:
         centre, places = average(ready), {}
         found: dict[str, TaskCurvature] = {}
         for number, (task, finetune) in enumerate(ready.items()):
             progress(f"{method.family} curvature of {task}")
-            generator = torch.Generator().manual_seed(seed + number)
-            data = TaskData(model, finetune, problem.batches(task, split), generator)
+            data = TaskData(model, finetune, problem.batches(task, split), _generator(seed, number))
             points = curvature_points(finetune, centre, method.location)
             found[task] = pieces.keep(task, TaskCurvature, partial(_fit_one, data, points, method))
             places[task] = points[0]
@@ -119,15 +122,50 @@ def fit_curvatures(
     return Curvatures(method, bare, fitted, cost + Ledger(seconds=seconds))
 
 
+def fits_apart(method: object) -> bool:
+    """Whether a task's curvature does not depend on that of the others, so that they can be measured side by side."""
+    return type(method) in FAMILIES
+
+
+def fit_piece(
+    problem: Problem,
+    finetunes: Mapping[str, Params],
+    method: FitMethod,
+    task: str,
+    split: Split = "training",
+    seed: int = 0,
+) -> tuple[str, Piece]:
+    """What `fit_curvatures` measures for one task, and the key under which its `store` would keep it.
+
+    Raises:
+        PosteriorError: a method that fits tasks together.
+        DataError, AlignmentError: as `fit_curvatures`.
+    """
+    started = time.perf_counter()
+    module = problem.build()
+    model = LossModel.of(module, require_likelihood(problem))
+    ready = {name: parameters_of(finetune, module) for name, finetune in finetunes.items()}
+    number = list(ready).index(task)
+    data = TaskData(model, ready[task], problem.batches(task, split), _generator(seed, number))
+    location = getattr(method, "location", "finetune")
+    found = _fit_one(data, curvature_points(ready[task], average(ready), location), method)
+    return piece_key(number, task), as_piece(found, time.perf_counter() - started)
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    """The randomness of one task."""
+    return torch.Generator().manual_seed(seed + number)
+
+
 def _validation(problem: Problem, tasks: Iterable[str], method: FitSubspace) -> dict[str, Sequence[Batch]]:
-    """The validation examples of every task, where further centres are validated; asked for before any measurement."""
-    if not method.validated or method.centres == 1:
+    """The validation examples of every task, where merges are validated; asked for before any measurement."""
+    if not method.validated or method.location != "centred":
         return {}
     try:
         return {task: problem.batches(task, "validation") for task in tasks}
     except DataError as error:
         raise DataError(
-            f"{error}. It is needed to decide whether centre 2 is kept; with validated=False or centres=1 it is not"
+            f"{error}. It is needed to see that merges are better than the average; with validated=False it is not"
         ) from error
 
 

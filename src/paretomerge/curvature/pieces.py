@@ -79,7 +79,7 @@ class Pieces:
                 most one posterior.
             measure: how it is made.
         """
-        key = f"{self._asked:03d} {what}"
+        key = piece_key(self._asked, what)
         self._asked += 1
         found = self._store.get(key)
         if found is not None:
@@ -87,11 +87,17 @@ class Pieces:
             return _from_piece(kind, found)
         started = time.perf_counter()
         made = measure()
-        self._store.put(key, _as_piece(made, time.perf_counter() - started))
+        self._store.put(key, as_piece(made, time.perf_counter() - started))
         return made
 
 
-def _as_piece(made: Any, seconds: float) -> Piece:
+def piece_key(number: int, what: str) -> str:
+    """The key of a piece by its place in the sequence."""
+    return f"{number:03d} {what}"
+
+
+def as_piece(made: Any, seconds: float) -> Piece:
+    """A measurement as it is kept; `seconds` it took."""
     numbers, tensors, posterior = {SECONDS: seconds}, {}, None
     for each in fields(made):
         value = getattr(made, each.name)

@@ -35,13 +35,15 @@ from paretomerge.posteriors import (
 from paretomerge.types import Batch, Ledger, Params
 
 Progress = Callable[[str], None]
+MOST_RAISED = 1e4
+"""Times the method's damping."""
 
 
 @dataclass(frozen=True, eq=False)
 class SubspaceFit:
     """What a subspace is fitted with: the model, the data of each task, the base and the finetunes.
 
-    What was measured goes through `pieces`, in the order of the measurements. `validation` is needed where centres are
+    What was measured goes through `pieces`, in the order of the measurements. `validation` is needed where merges are
     validated.
     """
 
@@ -96,42 +98,83 @@ def fit_at_finetunes(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], Ledger
     return fitted, Ledger(gradient_passes=passes)
 
 
-def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], Ledger]:
-    """Every task expanded at the average, then where the equal-weights merge landed, and so on; and its cost.
+def fit_centred(fit: SubspaceFit) -> tuple[dict[str, PredictedLoss], float, Ledger]:
+    """Every task expanded at the average, then where the equal-weights merge landed, and so on; damping, and the cost.
 
-    A further expansion is kept only if the merge it leads to is better on validation data than the one before.
+    Where validated, the merge with equal weights has to be better on validation data than what it started from: the
+    first expansion is damped more until it is, a further one is left out.
     """
     task_vectors = basis = fit.task_vectors()
-    cost = Ledger()
     place = torch.stack([basis.corner(task) for task in fit.finetunes]).mean(0)
+    validated, damping, cost, best = fit.method.validated, fit.method.damping, Ledger(), math.inf
+    if validated:
+        best, cost = fit.validation_loss({**fit.base, **basis.point(fit.origin, place)}), Ledger(evaluations=1)
+        best = best if math.isfinite(best) else math.inf
     fitted: dict[str, PredictedLoss] = {}
-    best = math.inf
     for number in range(fit.method.centres):
         if number:
-            place = equal_weights_merge(fitted, fit.method.damping)
+            place = equal_weights_merge(fitted, damping)
         found, passes = expand_all(fit, task_vectors, basis, place)
         cost = cost + Ledger(gradient_passes=passes)
-        if fit.method.validated and fit.method.centres > 1:
-            loss, evaluations = merged_loss(fit, found)
+        if validated:
+            loss, evaluations = merged_loss(fit, found, damping)
+            if not number:
+                loss, damping, tried = more_damped(fit, found, loss, best)
+                evaluations += tried
             cost = cost + Ledger(evaluations=evaluations)
             if number and not loss < best:
                 fit.progress(f"centre {number + 1} is left out: validation loss {loss:.4g}, {best:.4g} before")
                 break
             best = loss
         fitted, basis = found, subspace_of(found).basis
-    return fitted, cost
+    return fitted, damping, cost
 
 
-def merged_loss(fit: SubspaceFit, found: Mapping[str, PredictedLoss]) -> tuple[float, int]:
+def more_damped(
+    fit: SubspaceFit, found: Mapping[str, PredictedLoss], loss: float, before: float
+) -> tuple[float, float, int]:
+    """The method's damping where its merge is no worse than the average; else more, as far as it helps.
+
+    Too few examples for the directions, or finetunes too far apart, make expansions that lead astray; with more damping
+    merges go back to the average. Ten times more at a time, until that is no longer better, or there in all but name.
+
+    Args:
+        fit: whose validation data decide.
+        found: the expansion at the average.
+        loss: of its merge with the method's own damping.
+        before: of the average itself.
+
+    Returns:
+        the loss, the damping, and evaluations.
+    """
+    damping, evaluations = fit.method.damping, 0
+    if loss <= before:
+        return loss, damping, evaluations
+    fit.progress(
+        f"the merge with equal weights has the validation loss {loss:.4g}, the average of the finetunes {before:.4g}: "
+        "more damping is tried"
+    )
+    while damping < MOST_RAISED * fit.method.damping:
+        further, tried = merged_loss(fit, found, 10 * damping)
+        evaluations += tried
+        if loss <= before and not further < loss:
+            break
+        loss, damping = further, 10 * damping
+    fit.progress(f"damping {damping:g}: validation loss {loss:.4g}")
+    return loss, damping, evaluations
+
+
+def merged_loss(fit: SubspaceFit, found: Mapping[str, PredictedLoss], damping: float) -> tuple[float, int]:
     """The validation loss of the merge with equal weights, infinite where there is none; and the evaluations.
 
     Few examples may lead so far away that nothing has any curvature there, and the merge no solution.
     """
     try:
-        landed = equal_weights_merge(found, fit.method.damping)
+        landed = equal_weights_merge(found, damping)
     except PosteriorError:
         return math.inf, 0
-    return fit.validation_loss({**fit.base, **subspace_of(found).at(landed)}), 1
+    loss = fit.validation_loss({**fit.base, **subspace_of(found).at(landed)})
+    return (loss if math.isfinite(loss) else math.inf), 1
 
 
 def expand_all(

@@ -39,7 +39,7 @@ class Workers(Protocol[Item, Result]):
 
     @property
     def size(self) -> int:
-        """How many items can be worked on at a time."""
+        """How many items can be worked on at a time; it changes where a cluster grows or shrinks."""
         ...
 
     @property
@@ -52,7 +52,10 @@ class Workers(Protocol[Item, Result]):
         ...
 
     def next(self, seconds: float | None = None) -> Outcome[Item, Result] | None:
-        """The next item that is done, in any order; `None` when none is after `seconds`, or none was started."""
+        """The next item that is done, in any order.
+
+        `None` when none is after `seconds`, when none was started, or when more can be started than before.
+        """
         ...
 
     def close(self) -> None:
@@ -220,26 +223,27 @@ def _serve(connection: Connection, setup: bytes, threads: int) -> None:
         torch.set_num_threads(threads)
         work = pickle.loads(setup)()
     except Exception as error:
-        connection.send(("broken", _sendable(error)))
+        connection.send(("broken", sendable(error)))
         return
     try:
         connection.send(("ready", None))
         while True:
-            connection.send(_reply(work, connection.recv()))
+            connection.send(reply_of(work, connection.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _reply(work: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
+def reply_of(work: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
+    """What a worker answers: `("done", result)`, or `("raised", error)`."""
     try:
         result = work(item)
         pickle.dumps(result)
         return "done", result
     except Exception as error:
-        return "raised", _sendable(error)
+        return "raised", sendable(error)
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """The error, or its text where it cannot be pickled and read back."""
     if isinstance(error, ParetomergeError):
         return error

@@ -29,6 +29,12 @@ STDERR = "_stderr"
 """`{"acc": 0.91, "acc_stderr": 0.01}`: a lone number may come with its standard error, under its name with this."""
 
 
+LARGEST_SCORE = 1e100
+"""Of squares of larger numbers nothing finite is left."""
+
+LONGEST_NAME = 500
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """One model's scores on every objective: mean, standard error, and the per-example scores behind them."""
@@ -159,7 +165,21 @@ def _as_metrics(returned: PerExample, task: str) -> Metrics:
     metrics = returned if isinstance(returned, Mapping) else {"": returned}
     if not metrics:
         raise EvaluationError(f"the evaluator returned no metric for task {task!r}")
-    return {str(metric): _as_scores(values, task, str(metric)) for metric, values in metrics.items()}
+    return {
+        _as_name(metric, task): _as_scores(values, task, _as_name(metric, task)) for metric, values in metrics.items()
+    }
+
+
+def _as_name(metric: object, task: str) -> str:
+    """The name of a metric, as it can be stored and shown."""
+    name = str(metric)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise EvaluationError(f"a metric of task {task!r} has a name that is no valid text: {name[:80]!r}") from None
+    if len(name) > LONGEST_NAME or "\0" in name:
+        raise EvaluationError(f"a metric of task {task!r} has a name that cannot be meant: {name[:80]!r}")
+    return name
 
 
 def _require_count(metrics: Metrics, count: int, task: str) -> None:
@@ -176,9 +196,10 @@ def _as_scores(values: Any, task: str, metric: str) -> np.ndarray:
     if values is None:
         raise EvaluationError(f"the evaluator returned nothing as the {what}: return one score per example, [n]")
     try:
-        array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values, float)
-    except (TypeError, ValueError) as error:
-        raise EvaluationError(f"the {what} is not a number or an array of numbers: {values!r:.80}") from error
+        array = _as_numbers(values)
+    # whatever an evaluator gave back, and whatever it says when it is asked for its numbers
+    except Exception as error:
+        raise EvaluationError(f"the {what} is not a number or an array of numbers: {_brief(values)}") from error
     array = np.atleast_1d(array)
     if array.ndim != 1:
         raise EvaluationError(f"the {what} has shape {list(array.shape)}: return one score per example, [n]")
@@ -189,7 +210,33 @@ def _as_scores(values: Any, task: str, metric: str) -> np.ndarray:
             f"the {what} is NaN or infinite on {int((~np.isfinite(array)).sum())} of {len(array)} examples: "
             "the model diverged, or the metric is undefined there"
         )
+    if np.abs(array).max() > LARGEST_SCORE:
+        raise EvaluationError(
+            f"the {what} has a score of size {np.abs(array).max():.3g}: beyond {LARGEST_SCORE:g} means and errors "
+            "cannot be formed; the model diverged, or the metric is in the wrong unit"
+        )
     return array
+
+
+def _as_numbers(values: Any) -> np.ndarray:
+    """Numbers as float64; text that looks like numbers, dates and complex numbers are none."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        if values.is_complex():
+            raise TypeError("complex numbers")
+        return values.double().numpy()
+    array = np.asarray(values)
+    is_object = array.dtype.kind == "O" and not any(isinstance(value, str | bytes) for value in array.ravel())
+    if array.dtype.kind not in "biuf" and not is_object:
+        raise TypeError(f"values of the type {array.dtype}")
+    return array.astype(float)
+
+
+def _brief(value: Any) -> str:
+    try:
+        return f"{value!r:.80}" if not isinstance(value, str | bytes) else repr(value[:80])
+    except Exception:
+        return f"a {type(value).__name__}"
 
 
 def _column(metrics: Metrics, objective: Objective) -> tuple[str, np.ndarray]:

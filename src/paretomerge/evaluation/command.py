@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from paretomerge.checkpoints.atomic import storage_errors
+from paretomerge.checkpoints.files.json_keys import unique_keys
 from paretomerge.errors import EvaluationError, InputError, StorageError
 from paretomerge.evaluation.programs import ProgramError, run_program
 from paretomerge.types import Params, Split, spec_of
@@ -193,13 +194,13 @@ def _filled(word: str, places: Mapping[str, str]) -> str:
 def _parsed(output: str, words: Sequence[str], *, per_task: bool) -> Any:
     """The whole output as JSON, or the last line of it that is a JSON object."""
     try:
-        return json.loads(output)
-    except ValueError:
+        return json.loads(output, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError):
         pass
     for line in reversed(output.splitlines()):
         try:
-            found = json.loads(line)
-        except ValueError:
+            found = json.loads(line, object_pairs_hook=unique_keys)
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             return found

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from paretomerge.errors import DataError, EvaluationError, MissingExtraError, nearest
-from paretomerge.types import Params, Question, Questions, Split, load_in_place
+from paretomerge.types import Params, Question, Questions, Split, input_device, load_in_place
 
 _ARTICLES = ("a", "an", "the")
 
@@ -128,7 +128,7 @@ class ExactMatchEvaluator:
 
     def _write(self, prompts: Sequence[Sequence[int]], room: int) -> list[str]:
         tokens, mask = _left_padded(prompts, self.questions.padding)
-        device = next((parameter.device for parameter in self._module.parameters()), torch.device("cpu"))
+        device = input_device(self._module)
         settings, criteria = self._generation(room, tokens.shape[1])
         try:
             with torch.no_grad():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from paretomerge.errors import DataError
-from paretomerge.types import Params, Question, Questions, Split, call_module, load_in_place
+from paretomerge.types import Params, Question, Questions, Split, call_module, input_device, load_in_place
 
 _Row = tuple[int, ...]
 
@@ -97,7 +97,7 @@ class MultipleChoiceEvaluator:
     def _logits(self, rows: Sequence[_Row]) -> Iterator[tuple[_Row, Tensor]]:
         """Each text with the logits of what follows each of its tokens, `[L, V]`."""
         size = self.batch_size or self.questions.batch_size
-        device = next((parameter.device for parameter in self._module.parameters()), torch.device("cpu"))
+        device = input_device(self._module)
         ordered = sorted(rows, key=len)
         for start in range(0, len(ordered), size):
             group = ordered[start : start + size]

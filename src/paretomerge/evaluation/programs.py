@@ -7,12 +7,18 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 _GRACE_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
+LARGEST_OUTPUT = 256 << 20
+"""Bytes; the scores of ten million examples have less."""
+
 _LINES, _CHARACTERS = 12, 1500
 """Of a program's messages, how much an error shows."""
 
@@ -54,7 +60,7 @@ def run_program(words: Sequence[str], variables: Mapping[str, str], timeout: flo
             raise ProgramError(f"{words[0]} cannot be started: {error}", may_pass=False) from error
         try:
             with _ending_with_us(process):
-                status = process.wait(timeout)
+                status = _wait(process, timeout, (out, err))
         except subprocess.TimeoutExpired as error:
             _end(process)
             raise ProgramError(
@@ -64,10 +70,38 @@ def run_program(words: Sequence[str], variables: Mapping[str, str], timeout: flo
             ) from error
         finally:
             _end(process)
+        _require_short(words, (out, err))
         if status:
             raise ProgramError(f"{words[0]} ended {_said(status)}.{_tail(err)}", may_pass=True)
         out.seek(0)
         return out.read().decode("utf-8", errors="replace")
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float, files: Sequence[IO[bytes]]) -> int:
+    """Its status; a program that prints without end is ended before the disk is full."""
+    deadline = time.monotonic() + timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return process.wait(max(0.0, min(_LOOK_SECONDS, left)))
+        except subprocess.TimeoutExpired:
+            if left <= _LOOK_SECONDS:
+                raise
+            if _longest(files) > LARGEST_OUTPUT:
+                return 0  # its output is refused
+
+
+def _require_short(words: Sequence[str], files: Sequence[IO[bytes]]) -> None:
+    if _longest(files) > LARGEST_OUTPUT:
+        raise ProgramError(
+            f"{words[0]} printed {_longest(files) >> 20} MiB, at most {LARGEST_OUTPUT >> 20} are read: print scores "
+            "alone, and write everything else to a file",
+            may_pass=False,
+        )
+
+
+def _longest(files: Sequence[IO[bytes]]) -> int:
+    return max(os.fstat(file.fileno()).st_size for file in files)
 
 
 @contextmanager
@@ -111,9 +145,9 @@ def _said(status: int) -> str:
     return f"by signal {-status}"
 
 
-def _tail(file: object) -> str:
+def _tail(file: IO[bytes]) -> str:
     """The last lines of a program's messages."""
-    file.seek(0)  # type: ignore[attr-defined]
-    text = file.read().decode("utf-8", errors="replace").strip()  # type: ignore[attr-defined]
+    file.seek(max(0, os.fstat(file.fileno()).st_size - 4 * _CHARACTERS))
+    text = file.read().decode("utf-8", errors="replace").strip()
     lines = "\n".join(text.splitlines()[-_LINES:])[-_CHARACTERS:]
     return f" It said:\n{lines}" if lines else " It said nothing on standard error."

@@ -116,6 +116,8 @@ class SupervisedEvaluator:
         found: dict[str, list[Tensor]] = {part: [] for metric in wanted for part in _PARTS.get(metric, (metric,))}
         for inputs, targets in batches:
             outputs = call_module(self._module, inputs)
+            # Reduced precision ends here: losses are computed in float32 or better.
+            outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
             for part, columns in found.items():
                 columns.append(_measure(part, likelihood, outputs, targets))
         joined = {part: torch.cat(columns) for part, columns in found.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +10,9 @@ import torch
 from torch import Tensor
 
 from paretomerge.checkpoints import Checkpoint
-from paretomerge.checkpoints.adapters.config import CONFIG
+from paretomerge.checkpoints.adapters.config import read_adapter_json
 from paretomerge.checkpoints.adapters.low_rank import AdapterTensors, LowRank
 from paretomerge.checkpoints.adapters.names import PEFT_PREFIX, bare_name, module_of
-from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import TensorSource
 from paretomerge.errors import CheckpointError
 from paretomerge.exports.factors import Factors
@@ -178,9 +176,7 @@ def _adapter_file(finetune: Checkpoint) -> TensorSource | None:
 def _read_config(finetune: Checkpoint) -> dict[str, Any]:
     if finetune.source is None:
         return {}
-    with storage_errors(finetune.source, "read"):
-        found = json.loads((finetune.source / CONFIG).read_text(encoding="utf-8"))
-    return dict(found)
+    return read_adapter_json(finetune.source)
 
 
 def _exactly(module: str) -> str:

@@ -11,7 +11,7 @@ from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.writing.writer import tool_version
 from paretomerge.exports.hub_header import hub_header
 from paretomerge.exports.loading import loading_text, read_config
-from paretomerge.exports.scores_table import cell, gives_up_text, scores_text
+from paretomerge.exports.scores_table import cell, code, gives_up_text, scores_text
 from paretomerge.types import FrontPoint, Ledger, Objective
 
 
@@ -70,7 +70,7 @@ def render_card(
     results = None if beforehand else point
     sections = [
         hub_header(card.name, card.base, card.license, card.objectives, config, results, adapter=bool(adapter)),
-        f"# {card.name}",
+        f"# {cell(card.name)}",
         _made_by(card, base),
         adapter,
         _weights(card, point),
@@ -93,11 +93,11 @@ def base_name(card: ModelCard, base: Checkpoint) -> str:
 
 def _made_by(card: ModelCard, base: Checkpoint) -> str:
     lines = [
-        f"Merged from finetunes of `{base_name(card, base)}` with paretomerge {tool_version()}.",
+        f"Merged from finetunes of {code(base_name(card, base))} with paretomerge {tool_version()}.",
         "",
-        f"- method: `{card.method}`",
+        f"- method: {code(card.method)}",
     ]
-    lines += [f"- {key}: `{value}`" for key, value in card.settings.items()]
+    lines += [f"- {key}: {code(value)}" for key, value in card.settings.items()]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ def read_config(side_files: Iterable[Path]) -> dict[str, Any]:
         if Path(file).name == "config.json":
             try:
                 config = json.loads(Path(file).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 return {}
             return config if isinstance(config, dict) else {}
     return {}

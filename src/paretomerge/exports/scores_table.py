@@ -63,9 +63,21 @@ def gives_up_text(objectives: Sequence[Objective], gives_up: Mapping[str, float]
 
 
 def cell(text: str) -> str:
-    """Text that stays in its cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    r"""Text that stays in its cell of a Markdown table, and is neither HTML nor a link there.
+
+    >>> print(cell("a|b <script> [x](y)"))
+    a\|b &lt;script&gt; [x]\(y)
+    """
+    for character in ("\\", "|", "`"):
+        text = text.replace(character, "\\" + character)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("](", "]\\(").replace("\n", " ")
+
+
+def code(text: object) -> str:
+    """Text between backticks, which it cannot leave."""
+    return "`" + str(text).replace("`", "'").replace("\n", " ") + "`"
 
 
 def _unit(objective: Objective | None) -> str:
-    return f" {objective.unit}" if objective is not None and objective.unit else ""
+    return f" {cell(objective.unit)}" if objective is not None and objective.unit else ""

@@ -22,6 +22,7 @@ from pathlib import Path
 import yaml
 
 from paretomerge.checkpoints.atomic import write_text
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import InputError, WeightsError
 from paretomerge.exports.snippets import snippets_for
 from paretomerge.types import Weights, require_tasks
@@ -58,7 +59,7 @@ def export_task_weights(
         InputError: an unknown kind of file.
         StorageError: the disk refused.
     """
-    target = Path(path).expanduser()
+    target = user_path(path)
     content, snippets = _content(weights, sizes), snippets_for(target.name)
     usage = [*USAGE, *(USAGE_SIZES if sizes is not None else ()), *USAGE_END]
     if target.suffix in (".yaml", ".yml"):

@@ -9,6 +9,7 @@ from paretomerge.merging.dare import Dare
 from paretomerge.merging.della import Della
 from paretomerge.merging.fisher import FisherWeighted
 from paretomerge.merging.merge import NewTensors, merge, merge_blocks
+from paretomerge.merging.merged_params import MergedParams
 from paretomerge.merging.merged_precision import MergedPrecision, sample_merged
 from paretomerge.merging.mixture import GroupResponsibilities, MixtureMerge, mixture_responsibilities
 from paretomerge.merging.posterior import PosteriorMerge
@@ -32,6 +33,7 @@ __all__ = [
     "Inputs",
     "MergeRule",
     "MixtureMerge",
+    "MergedParams",
     "MergedPrecision",
     "NewTensors",
     "Outputs",

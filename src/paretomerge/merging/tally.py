@@ -15,6 +15,10 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[Tally], tuple[()]]:
+        """Another process counts for itself."""
+        return Tally, ()
+
     def add(self, name: str, count: int) -> None:
         """Add to one count."""
         if count:

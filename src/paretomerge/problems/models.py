@@ -220,7 +220,7 @@ def _read_json(path: Path) -> Any:
     try:
         with storage_errors(path, "read"):
             return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
 
 

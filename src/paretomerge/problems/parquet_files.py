@@ -122,7 +122,7 @@ def class_names_in(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]
             for name, feature in features.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -106,7 +106,7 @@ class HarnessSection(Section):
     chat_template: bool = False
     system: str | None = None
     max_length: int | None = Field(default=None, ge=2)
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=0, lt=1 << 32)
     network: bool = False
     unsafe_code: bool = False
     device: str = "auto"

@@ -50,7 +50,7 @@ class ProblemSection(Section):
     batch_size: int = Field(default=32, ge=1)
     examples: int | None = Field(default=None, ge=1)
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    split_seed: int = 0
+    split_seed: int = Field(default=0, ge=0, lt=1 << 62)
 
     def settings_of(self, problem: str) -> dict[str, Any]:
         """The settings that a problem made from files takes.

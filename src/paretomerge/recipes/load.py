@@ -14,10 +14,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import RecipeError, nearest
 from paretomerge.recipes.evaluators import TAGS, CommandSection, EvaluatorSection, FunctionSection, HarnessSection
 from paretomerge.recipes.file_problems import FILE_PROBLEMS
 from paretomerge.recipes.schema import Recipe, TaskSection
+from paretomerge.recipes.yaml_files import read_yaml
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -34,8 +36,8 @@ def load_recipe(path: str | Path) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+        content = read_yaml(text)
+    except ValueError as error:
         raise RecipeError(f"{path} is not YAML: {error}") from error
     return parse_recipe(content, str(path), path.parent)
 
@@ -63,6 +65,8 @@ def dump_recipe(recipe: Recipe) -> str:
     content["problem_settings"] = {name: content["problem_settings"][name] for name in settings}
     if not settings:
         del content["problem_settings"]
+    if recipe.placement is None:
+        del content["placement"]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     # Rare characters (a next-line mark in a path) survive only when they are escaped.
     return text if yaml.safe_load(text) == content else yaml.safe_dump(content, sort_keys=False)
@@ -133,7 +137,7 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     def absolute(path: str) -> str:
         if path.startswith("hub://"):
             return path
-        return str(folder / Path(path).expanduser())
+        return str(folder / user_path(path))
 
     def reference(text: str | None) -> str | None:
         is_file = text is not None and ".py:" in text
@@ -155,7 +159,9 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
             return section.model_copy(update={"folder": absolute(section.folder or ".")})
         return section
 
-    named = recipe.evaluator
+    named, placement = recipe.evaluator, recipe.placement
+    if placement is not None and placement.offload is not None:
+        placement = placement.model_copy(update={"offload": absolute(placement.offload)})
     tasks = {name: task.model_copy(update=moved(task)) for name, task in recipe.tasks.items()}
     files = {task: absolute(path) for task, path in recipe.posterior.files.items()}
     update = {
@@ -166,6 +172,7 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
         "problem_settings": recipe.problem_settings.model_copy(
             update={"model": reference(recipe.problem_settings.model)}
         ),
+        "placement": placement,
         "evaluator": tuple(map(evaluator, named)) if isinstance(named, tuple) else reference(named),
     }
     return recipe.model_copy(update=update)

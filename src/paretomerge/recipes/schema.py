@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from typing import Any, Literal
+from unicodedata import bidirectional, category
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,7 +22,17 @@ from paretomerge.recipes.evaluators import (
     require_kinds,
 )
 from paretomerge.recipes.file_problems import FILE_PROBLEMS, ProblemSection
+from paretomerge.recipes.placement import PlacementSection
 from paretomerge.recipes.section import Section
+
+LARGEST_SEED = 1 << 62  # generators take 64 bits; trainings add a little to it
+LONGEST_NAME = 200
+_TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+def _misleads(letter: str) -> bool:
+    """Whether a character breaks a line, or makes a terminal or a reader see something else than is there."""
+    return category(letter) in ("Cc", "Zl", "Zp") or bidirectional(letter) in _TURNS
 
 
 class TaskSection(Section):
@@ -194,6 +205,7 @@ class Recipe(Section):
             task → `data` when tasks carry `data`), it returns a `Problem`: model, data, likelihood. Needed for
             curvature, for the standard evaluator and for verification.
         problem_settings: of a problem that is made from files.
+        placement: where the problem's model is while merges are measured, for models that fit on no single device.
         evaluator: instead of the problem's own losses and accuracies: `file.py:function`, `(params, task) → per-example
             scores`; or one or more sections with a `function`, `metrics` of the problem, tasks of `lm_eval`, or a
             `command`. See `recipes.evaluators`.
@@ -209,6 +221,7 @@ class Recipe(Section):
     tasks: dict[str, TaskSection]
     problem: str | None = None
     problem_settings: ProblemSection = ProblemSection()
+    placement: PlacementSection | None = None
     evaluator: EvaluatorField | None = None
     objectives: tuple[ObjectiveSection, ...] = ()
     posterior: PosteriorSection = PosteriorSection()
@@ -216,7 +229,7 @@ class Recipe(Section):
     front: FrontSection = FrontSection()
     training: TrainingSection = TrainingSection()
     max_distance: float = Field(default=1.0, gt=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=LARGEST_SEED)
 
     @field_validator("evaluator", mode="before")
     @classmethod
@@ -239,6 +252,13 @@ class Recipe(Section):
     def _check(self) -> Recipe:
         if not self.tasks:
             raise ValueError("tasks: give at least one task with its checkpoint")
+        for name in self.tasks:
+            # What would break tables, file names and terminals; anything else may be in a name.
+            if not name.strip() or len(name) > LONGEST_NAME or any(map(_misleads, name)):
+                raise ValueError(
+                    f"tasks: {name[:LONGEST_NAME]!r} is no name: give 1 to {LONGEST_NAME} characters, without line "
+                    "breaks, marks that turn the direction of writing, and other control characters"
+                )
         if self.posterior.files and set(self.posterior.files) != set(self.tasks):
             raise ValueError(
                 f"posterior.files: give one file for every task ({', '.join(self.tasks)}), got "
@@ -249,6 +269,7 @@ class Recipe(Section):
         if not self.evaluator and not self.problem:
             raise ValueError("problem: give a problem (model and data) or an evaluator, else nothing can be measured")
         self._check_evaluators()
+        self._check_placement()
         self._check_problem()
         return self
 
@@ -266,6 +287,15 @@ class Recipe(Section):
                         f"evaluator: lm_eval names the task {unknown[0]!r}{nearest(unknown[0], self.tasks)}; the "
                         f"recipe's tasks are {', '.join(self.tasks)}: write  task of the recipe: task of lm-eval"
                     )
+
+    def _check_placement(self) -> None:
+        """Only the problem's own model is placed."""
+        if self.placement is None:
+            return
+        if not self.problem:
+            raise ValueError("placement: it is the problem's model that is placed, and there is no problem")
+        if any(isinstance(section, HarnessSection) for section in self.evaluators):
+            raise ValueError("placement: lm_eval makes a model of its own on one device; measure `metrics` instead")
 
     def _check_problem(self) -> None:
         """Problems made from files need data and settings of their own; functions have neither."""

@@ -1,6 +1,6 @@
 """Run folders and their journal: nothing measured is lost, and the same command resumes."""
 
-from paretomerge.runs.claims import Claims
+from paretomerge.runs.claims import Claims, alone
 from paretomerge.runs.energy import EnergyMeter
 from paretomerge.runs.folder import RunFolder, RunSummary, list_runs
 from paretomerge.runs.journal import Journal, StoredFailure, evaluation_key
@@ -13,6 +13,7 @@ __all__ = [
     "RunFolder",
     "RunSummary",
     "StoredFailure",
+    "alone",
     "evaluation_key",
     "list_runs",
     "recall_prefix",

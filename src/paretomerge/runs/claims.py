@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from paretomerge.errors import ParetomergeError
 from paretomerge.runs.journal import Journal
@@ -10,6 +13,8 @@ from paretomerge.runs.owners import new_owner
 
 SECONDS = 120.0
 """How long a claim holds after its owner was last heard of; an owner that died on the same machine is known at once."""
+
+_POLL_SECONDS = 0.25
 
 
 class Claims:
@@ -30,8 +35,9 @@ class Claims:
     def take(self, key: str) -> bool:
         """Claim an evaluation; false when another process is at it."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._keep_alive, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._keep_alive, daemon=True)
+            thread.start()  # which fails where memory is short
+            self._thread = thread
         return self._journal.claim(key, self._owner, self._seconds)
 
     def give_back(self, key: str) -> None:
@@ -53,3 +59,19 @@ class Claims:
                     journal.renew(self._owner, self._seconds)
             except ParetomergeError:
                 continue  # a claim that runs out costs at worst an evaluation that is measured twice
+
+
+@contextmanager
+def alone(journal: Journal, key: str, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a claim for work that one process does for all; `waiting` is called once if another process holds it."""
+    claims = Claims(journal)
+    try:
+        told = False
+        while not claims.take(key):
+            if not told:
+                waiting()
+            told = True
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        claims.close()

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Database:
         migrations: every change of the schema so far, each a tuple of statements.
 
     Raises:
-        InputError: the file is no database, or was written by a newer version.
+        InputError: the file is no database, or one of another program, damaged, or written by a newer version.
         StorageError: the disk refused.
     """
 
@@ -33,8 +34,10 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = self._connect()
             try:
+                self._require_own(migrations)
                 self._log_ahead()
                 self._migrate(migrations)
+                require_schema(self.path, self.connection, migrations)
             finally:
                 self.connection.close()
             # The first connection may remember a schema from between two migrations of another process.
@@ -68,7 +71,19 @@ class Database:
                 raise
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=_PATIENCE_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=_PATIENCE_SECONDS, isolation_level=None)
+        # What a file's own schema says is never run with the rights of this process.
+        connection.execute("PRAGMA trusted_schema=OFF")
+        return connection
+
+    def _require_own(self, migrations: Sequence[Sequence[str]]) -> None:
+        """Raise before anything is written into the file of a newer version, or of another program."""
+        version = version_of(self.path, self.connection, migrations)
+        if not version and self.connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            # Another process may just have made the first tables.
+            if version_of(self.path, self.connection, migrations):
+                return
+            raise InputError(f"{self.path} is a database of another program: give another folder for the run")
 
     def _log_ahead(self) -> None:
         """Turn the write-ahead log on; SQLite does not wait for processes that open the file at the same moment."""
@@ -83,12 +98,7 @@ class Database:
                 time.sleep(0.02)
 
     def _migrate(self, migrations: Sequence[Sequence[str]]) -> None:
-        version = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(migrations):
-            raise InputError(
-                f"{self.path} was written by a newer version of paretomerge (journal version {version}, this one "
-                f"knows {len(migrations)}): upgrade paretomerge"
-            )
+        version = version_of(self.path, self.connection, migrations)
         for number, script in enumerate(migrations[version:], start=version + 1):
             with self.transaction() as connection:
                 # Another process may have migrated while this one waited for the lock.
@@ -102,7 +112,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             if "not a database" in str(error) or "malformed" in str(error):
                 raise InputError(
                     f"{self.path} is not a journal ({error}): it was damaged or overwritten. Restore it from a "
@@ -111,3 +121,64 @@ class Database:
             raise StorageError(f"cannot use the journal {self.path}: {error}") from error
         except OSError as error:
             raise StorageError(f"cannot create the journal {self.path}: {error.strerror or error}") from error
+
+
+def version_of(path: Path, connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> int:
+    """How many of the migrations a file has run.
+
+    Raises:
+        InputError: more than there are, or a number that none has.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(migrations):
+        raise InputError(
+            f"{path} was written by a newer version of paretomerge (journal version {version}, this one "
+            f"knows {len(migrations)}): upgrade paretomerge"
+        )
+    if version < 0:
+        raise damaged(path, f"its version is {version}")
+    return version
+
+
+def require_schema(path: Path, connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
+    """Raise `InputError` unless a file has the tables and columns that these migrations make, and runs nothing itself.
+
+    A view or a trigger would run whenever the file is read or written.
+    """
+    found = _schema_of(connection)
+    for kind, name in connection.execute("SELECT type, name FROM sqlite_master"):
+        if kind in ("view", "trigger"):
+            raise damaged(path, f"it has the {kind} {str(name)[:80]!r}, which no version makes")
+    for table, columns in _expected(tuple(map(tuple, migrations))).items():
+        lacking = sorted(columns - found.get(table, set()))
+        if lacking:
+            raise damaged(path, f"its table {table!r} is missing, or lacks {', '.join(lacking)}")
+
+
+def damaged(path: Path, why: str) -> InputError:
+    """The error for a journal that holds what no version writes."""
+    return InputError(
+        f"{path} is damaged: {why}. Restore it from a backup, or start in a new run folder; what can still be "
+        f"trusted says  paretomerge runs --verify {path.parent}"
+    )
+
+
+def _schema_of(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {
+        name: {column for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (name,))}
+        for name in tables
+    }
+
+
+@cache
+def _expected(migrations: tuple[tuple[str, ...], ...]) -> dict[str, set[str]]:
+    """Table → columns after the migrations."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        for script in migrations:
+            for statement in script:
+                connection.execute(statement)
+        return _schema_of(connection)
+    finally:
+        connection.close()

@@ -11,18 +11,23 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from paretomerge.errors import DataError
 from paretomerge.evaluation import Evaluation
-from paretomerge.runs.database import Database
+from paretomerge.runs.database import Database, damaged
 from paretomerge.runs.migrations import MIGRATIONS
-from paretomerge.runs.owners import is_alive
+from paretomerge.runs.owners import is_alive, is_here
 from paretomerge.types import Ledger
+
+_CLOCKS_APART = 10
+"""Claims that would hold this many times as long as one does are of a clock that was wrong, here or elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,11 @@ class Journal:
         if not rows:
             return None
         blobs = self._database.rows("SELECT objective, scores FROM examples WHERE key = ?", (key,))
-        values, stderr, layout = (json.loads(text) for text in rows[0])
-        stored = {name: np.frombuffer(blob, dtype=np.float64).copy() for name, blob in blobs}
-        return Evaluation(np.array(values), np.array(stderr), {name: stored[name] for name in layout})
+        with self._decoding("an evaluation"):
+            values, stderr, layout = (json.loads(text) for text in rows[0])
+            stored = {name: np.frombuffer(blob, dtype=np.float64).copy() for name, blob in blobs}
+            examples = {name: stored[name] for name in layout}
+            return Evaluation(np.array(values, np.float64), np.array(stderr, np.float64), examples)
 
     def remember(self, key: str, evaluation: Evaluation, about: Mapping[str, Any]) -> None:
         """Store one evaluation; storing the same key again changes nothing."""
@@ -121,17 +128,29 @@ class Journal:
             "SELECT stage, trainings, gradient_passes, evaluations, seconds, joules, metered_seconds "
             "FROM costs ORDER BY rowid"
         )
-        return [(stage, Ledger(*costs)) for stage, *costs in rows]
+        with self._decoding("a cost"):
+            return [(stage, Ledger(*costs)) for stage, *costs in rows]
 
     def note(self, name: str, value: Any) -> None:
         """Store a decision (JSON) under a name, replacing an earlier one."""
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (name, time.time(), json.dumps(value)))
 
+    def conclude(self, facts: Mapping[str, Any], charge: tuple[str, Ledger] | None = None) -> None:
+        """Store decisions that belong together, with what they cost, all or none; see `note` and `charge`."""
+        with self._database.transaction() as connection:
+            if charge is not None:
+                insert_cost(connection, *charge)
+            connection.executemany(
+                "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)",
+                [(name, time.time(), json.dumps(value)) for name, value in facts.items()],
+            )
+
     def fact(self, name: str) -> Any:
         """The decision stored under a name, or `None`."""
         rows = self._database.rows("SELECT value FROM facts WHERE name = ?", (name,))
-        return json.loads(rows[0][0]) if rows else None
+        with self._decoding(f"the decision {name!r}"):
+            return json.loads(rows[0][0]) if rows else None
 
     def count(self) -> int:
         """Number of models whose evaluation is stored; parts of evaluations do not count."""
@@ -156,7 +175,8 @@ class Journal:
         """Every attempt that failed, of one evaluation or of all, oldest first."""
         where, values = ("", ()) if key is None else (" WHERE key = ?", (key,))
         rows = self._database.rows(f"SELECT key, stage, reason, counts FROM failures{where} ORDER BY number", values)
-        return [StoredFailure(*row) for row in rows]
+        with self._decoding("a failure"):
+            return [StoredFailure(key, stage, reason, int(counts)) for key, stage, reason, counts in rows]
 
     def forgive(self, keys: Iterable[str]) -> None:
         """Let failed evaluations be tried again; that they failed stays recorded."""
@@ -164,11 +184,17 @@ class Journal:
             connection.executemany("UPDATE failures SET counts = 0 WHERE key = ?", [(key,) for key in keys])
 
     def claim(self, key: str, owner: str, seconds: float) -> bool:
-        """Whether `owner` may measure `key`: nobody else who lives has claimed it in the last `seconds`."""
+        """Whether `owner` may measure `key`: nobody else who lives has claimed it in the last `seconds`.
+
+        Clocks may jump: whether a process of this machine lives is seen, not told by the time, and a claim that ends
+        later than any would was made before the clock was put back.
+        """
         with self._database.transaction(durable=False) as connection:
             held = connection.execute("SELECT owner, expires FROM claims WHERE key = ?", (key,)).fetchone()
-            if held and held[0] != owner and held[1] > time.time() and is_alive(held[0]):
-                return False
+            if held and held[0] != owner and is_alive(held[0]):
+                left = held[1] - time.time()
+                if is_here(held[0]) or 0 < left <= _CLOCKS_APART * seconds:
+                    return False
             connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (key, owner, time.time() + seconds))
         return True
 
@@ -181,6 +207,13 @@ class Journal:
         """Give up one claim, or all claims of an owner."""
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM claims WHERE owner = ? AND key = COALESCE(?, key)", (owner, key))
+
+    @contextmanager
+    def _decoding(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError, DataError) as error:
+            raise damaged(self.path, f"{what} cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
 
 
 def insert_evaluation(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from paretomerge.errors import ParetomergeError
 from paretomerge.evaluation import Evaluation, Metrics, Part, in_own_order, join_parts, standard_error
 from paretomerge.runs.journal import Journal
 from paretomerge.types import Ledger
@@ -34,7 +35,7 @@ def recall_prefix(journal: Journal, model: str, task: str, whole: Part) -> tuple
     stored = recall_tasks(journal, model, [task]).get(task)
     if stored is not None and all(len(scores) == whole.count for scores in stored.values()):
         return whole, {name: scores[whole.examples] for name, scores in stored.items()}
-    parts = [(Part.parse(text), key) for key, text in journal.parts(model, task)]
+    parts = [(part, key) for key, text in journal.parts(model, task) if (part := _part(text)) is not None]
     kept = [(part, journal.recall(key)) for part, key in parts if (part.seed, part.count) == (whole.seed, whole.count)]
     return join_parts([(part, evaluation.examples) for part, evaluation in kept if evaluation is not None])
 
@@ -85,3 +86,11 @@ def _evaluation(metrics: Metrics) -> Evaluation:
     columns = {name: np.asarray(scores, dtype=np.float64) for name, scores in metrics.items()}
     means = [column.mean() for column in columns.values()]
     return Evaluation(np.array(means), np.array([standard_error(column) for column in columns.values()]), columns)
+
+
+def _part(text: str) -> Part | None:
+    """A part that was stored; `None` where nobody can tell which it was, so that it is measured again."""
+    try:
+        return Part.parse(text)
+    except (ValueError, ParetomergeError):
+        return None

@@ -32,6 +32,15 @@ def is_alive(owner: str) -> bool:
     return _started(process) == started
 
 
+def is_here(owner: str) -> bool:
+    """Whether a process belongs to this machine, so that `is_alive` knows rather than supposes."""
+    try:
+        host, number, _, _ = owner.rsplit(":", 3)
+    except ValueError:
+        return False
+    return host == socket.gethostname() and number.isdigit()
+
+
 def _started(process: int) -> str:
     """When a process started, in the kernel's ticks; nothing where the system does not say, or it has ended."""
     try:

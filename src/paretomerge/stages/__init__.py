@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from paretomerge.stages.fitting.previews import Preview, PreviewMethod, preview_models
     from paretomerge.stages.front import estimate_run_front
     from paretomerge.stages.init import Draft, draft_recipe, write_recipe
+    from paretomerge.stages.integrity import Integrity, check_integrity
     from paretomerge.stages.joint.continuing import Continued, continue_run
     from paretomerge.stages.joint.finetune import FinetuneSummary, finetune_run
     from paretomerge.stages.joint.verify import Verification, verify_run
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
         describe_posterior,
     )
     from paretomerge.stages.pipeline import run
+    from paretomerge.stages.planning.machine import measure_machine
+    from paretomerge.stages.planning.plan import plan
     from paretomerge.stages.report import report_run
     from paretomerge.stages.study import Study, open_study
 
@@ -48,6 +51,7 @@ __all__ = [
     "ExportCheck",
     "FinetuneSummary",
     "Fitted",
+    "Integrity",
     "MergeOptions",
     "MergeSummary",
     "PosteriorCheck",
@@ -62,6 +66,7 @@ __all__ = [
     "Verification",
     "check_export",
     "check_models",
+    "check_integrity",
     "check_posteriors",
     "check_recipe",
     "choose_point",
@@ -80,9 +85,11 @@ __all__ = [
     "fit_optimizer",
     "fit_run",
     "front_of",
+    "measure_machine",
     "merge_checkpoints",
     "merge_mergekit",
     "open_study",
+    "plan",
     "preview_models",
     "report_run",
     "run",
@@ -99,6 +106,7 @@ _HOMES = {
     "ExportCheck": "exporting.reloading",
     "FinetuneSummary": "joint.finetune",
     "Fitted": "fitting.fit",
+    "Integrity": "integrity",
     "MergeOptions": "merging.inputs",
     "MergeSummary": "merging.merge",
     "PosteriorCheck": "merging.posterior_check",
@@ -113,6 +121,7 @@ _HOMES = {
     "Verification": "joint.verify",
     "check_export": "exporting.reloading",
     "check_models": "check",
+    "check_integrity": "integrity",
     "check_posteriors": "merging.posterior_check",
     "check_recipe": "checking.recipe",
     "choose_point": "choose",
@@ -131,9 +140,11 @@ _HOMES = {
     "fit_optimizer": "fitting.adam",
     "fit_run": "fitting.fit",
     "front_of": "choose",
+    "measure_machine": "planning.machine",
     "merge_checkpoints": "merging.merge",
     "merge_mergekit": "merging.mergekit",
     "open_study": "study",
+    "plan": "planning.plan",
     "preview_models": "fitting.previews",
     "report_run": "report",
     "run": "pipeline",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from paretomerge.diagnoses import Diagnosis
+from paretomerge.distributed import Executor, Serial, executor_of
 from paretomerge.errors import RecipeError, nearest
 from paretomerge.fronts.methods import FrontEstimate, FrontMethod, FrontProblem, Informed, NestedMap
 from paretomerge.fronts.search import thinned
@@ -102,7 +103,12 @@ class EstimatedFront:
         }
 
 
-def estimate_run_front(study: Study, progress: Progress = silent, evaluations: int | None = None) -> EstimatedFront:
+def estimate_run_front(
+    study: Study,
+    progress: Progress = silent,
+    evaluations: int | None = None,
+    executor: Executor | None = None,
+) -> EstimatedFront:
     """Estimate the front with the recipe's method and budget; only what is not yet in the journal is measured.
 
     With a budget of zero evaluations the posteriors' own predicted losses are the front. A larger budget later asks
@@ -112,15 +118,17 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
         study: the run.
         progress: called with short messages.
         evaluations: a budget other than the recipe's.
+        executor: who measures merged models; a pool of the recipe's `front.workers` when `None`.
 
     Raises:
         RecipeError: an unknown method, metric, objective or constraint; a rule that has no place in the domain.
         DataError: a budget that the method cannot work with.
+        FailureError: no cluster, or no place in it.
     """
     section = study.recipe.front
     searcher: FrontMethod = method("front", section.method, section.settings)
     traded, constraints = traded_objectives(study), recipe_constraints(study)
-    fitted = fit_run(study, progress)
+    fitted = fit_run(study, progress, executor)
     landscape = landscape_of(fitted)
     problem = FrontProblem(
         landscape.domain,
@@ -133,7 +141,8 @@ def estimate_run_front(study: Study, progress: Progress = silent, evaluations: i
     )
     budget = section.evaluations if evaluations is None else evaluations
     fractions = FRACTIONS if section.racing else ()
-    with MergedScorer(study, landscape, section.split, "front", progress, section.workers, fractions) as scorer:
+    who = executor or executor_of(workers=section.workers) or Serial()
+    with MergedScorer(study, landscape, section.split, "front", progress, who, fractions) as scorer:
         if not isinstance(searcher, NestedMap):  # which measures some tasks at a time
             scorer.expect(budget)
         log.info("front by %s, at most %d evaluations on the %s split", section.method, budget, section.split)
@@ -282,16 +291,19 @@ def _with_constrained(
 def _remember(study: Study, found: EstimatedFront, details: Mapping[str, object], budget: int) -> None:
     """The front and what it rests on, for `choose`, `export` and `report`."""
     quality = [] if found.surrogate is None else _plain(found.surrogate.fit_quality)
+    gain = None if np.isnan(found.gain) else found.gain
+    recipe, grid = digest_recipe(study.recipe), found.grid
     with study.folder.open_journal() as journal:
-        journal.note("scores", replace(found.scores, shared=None).as_dict())  # `shared` follows from the examples
-        journal.note("surrogate", {"quality": quality, "warnings": list(found.warnings)})
-        journal.note("uncertainty", found.uncertainty.as_dict())
-        gain = None if np.isnan(found.gain) else found.gain
-        journal.note("search", {"budget": budget, "stopped": found.stopped, "gain": gain, **details})
-        recipe, grid = digest_recipe(study.recipe), found.grid
-        journal.note("landscape", None if grid is None else {"recipe": recipe, **grid.as_dict()})
-        # Last: a front in the journal has everything else beside it.
-        journal.note("front", {"recipe": recipe, **found.front.as_dict()})
+        journal.conclude(
+            {
+                "scores": replace(found.scores, shared=None).as_dict(),  # `shared` follows from the examples
+                "surrogate": {"quality": quality, "warnings": list(found.warnings)},
+                "uncertainty": found.uncertainty.as_dict(),
+                "search": {"budget": budget, "stopped": found.stopped, "gain": gain, **details},
+                "landscape": None if grid is None else {"recipe": recipe, **grid.as_dict()},
+                "front": {"recipe": recipe, **found.front.as_dict()},
+            }
+        )
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

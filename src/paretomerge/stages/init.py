@@ -14,6 +14,7 @@ from typing import Any
 
 from paretomerge.checkpoints import Checkpoint, open_checkpoint
 from paretomerge.checkpoints.atomic import write_text
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import CheckpointError, InputError, ParetomergeError, nearest
 from paretomerge.problems.models import read_model
 from paretomerge.stages.drafting.bases import NewBase, base_with_head
@@ -194,7 +195,7 @@ def _look_for_examples(found: _Found, given: Mapping[str, str], folder: Path) ->
     base = [] if found.base.source is None else [found.base.source.absolute().parent]
     places = list(dict.fromkeys([folder.absolute(), Path.cwd(), *above, *base]))
     for task, tune in found.finetunes.items():
-        path, why = (Path(given[task]).expanduser(), "given") if task in given else find_data(tune, places)
+        path, why = (user_path(given[task]), "given") if task in given else find_data(tune, places)
         if path is None:
             found.warnings.append(f"no examples found for {task} ({why}): give --data {task}=FILE-or-FOLDER")
             continue

@@ -24,8 +24,9 @@ from paretomerge.merging import FisherWeighted, PosteriorMerge, TaskArithmetic
 from paretomerge.posteriors import Basis, Subspace, task_vector_basis
 from paretomerge.runs import evaluation_key
 from paretomerge.stages.fitting.fit import Fitted
+from paretomerge.stages.measuring.in_place import GroupedInPlace, ModelMaker
 from paretomerge.surrogates import Quadratics
-from paretomerge.types import Box, Domain, Simplex, grouped_box, simplex_grid
+from paretomerge.types import Box, Domain, Params, Simplex, grouped_box, simplex_grid
 
 _GRID_POINTS = 150
 """At how many weightings predictions are computed where each takes a merge; in between they are interpolated."""
@@ -40,12 +41,14 @@ class Landscape:
         models: points `[K, D]` → merged parameters, one after the other.
         predicted_losses: points `[K, D]` → losses `[K, T]` as the posteriors see them; `None` where they see nothing.
         digest: what a model depends on besides its point.
+        maker: what makes the same models in another process.
     """
 
     domain: Domain
-    models: Callable[[np.ndarray], Iterator[dict[str, Tensor]]]
+    models: Callable[[np.ndarray], Iterator[Params]]
     predicted_losses: PredictedLosses | None
     digest: str
+    maker: Callable[[], ModelMaker]
 
     @property
     def has_task_weights(self) -> bool:
@@ -61,7 +64,9 @@ def landscape_of(fitted: Fitted) -> Landscape:
     """
     study, section = fitted.study, fitted.study.recipe.front
     if section.domain == "weights":
-        return Landscape(Simplex(study.tasks), fitted.models, _predicted_by_weights(fitted), _digest(fitted))
+        return Landscape(
+            Simplex(study.tasks), fitted.models, _predicted_by_weights(fitted), _digest(fitted), fitted.maker
+        )
     if section.domain == "coefficients":
         if fitted.method.rule.domain != "coefficients":
             raise RecipeError(
@@ -69,7 +74,7 @@ def landscape_of(fitted: Fitted) -> Landscape:
                 "coefficients: set rule.name to task_arithmetic (or ties, dare, …), or front.domain to weights"
             )
         box = Box(study.tasks, *section.bounds)
-        return Landscape(box, fitted.models, _predicted_by_coefficients(fitted), _digest(fitted))
+        return Landscape(box, fitted.models, _predicted_by_coefficients(fitted), _digest(fitted), fitted.maker)
     return _grouped(fitted)
 
 
@@ -93,7 +98,8 @@ def _grouped(fitted: Fitted) -> Landscape:
     parts = {"checkpoints": study.digests, "groups": domain.names}
     if frame is not None:
         parts["fit"] = repr(fitted.method.fit)  # names the groups, when a function does
-    return Landscape(domain, models, predicted, evaluation_key(**parts))
+    maker = GroupedInPlace(study.base, basis, tuple(order))
+    return Landscape(domain, models, predicted, evaluation_key(**parts), lambda: maker)
 
 
 def _digest(fitted: Fitted) -> str:

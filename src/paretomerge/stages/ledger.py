@@ -269,7 +269,7 @@ def _recorded(checkpoint: Path) -> Ledger | None:
     try:
         costs = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))["ledger"]
         cost = Ledger(**{name: costs[name] for name in asdict(Ledger()) if name in costs})
-    except (OSError, ValueError, KeyError, TypeError, DataError):
+    except (OSError, ValueError, KeyError, TypeError, DataError, RecursionError):
         return None
     return cost if cost.trainings else None
 

@@ -43,9 +43,37 @@ class StepBatch:
         edges = [len(self) * piece // pieces for piece in range(pieces + 1)]
         return [self._between(low, high) for low, high in pairwise(edges)]
 
+    def cut_alike(self, pieces: int, *, by_task: bool) -> list[StepBatch]:
+        """Divide into pieces on which a sharded model is called alike, because its processes gather it together.
+
+        Args:
+            pieces: how many.
+            by_task: whether every piece has examples of every task, for losses that call the model once per task.
+
+        Where there are too few, an example of another piece is taken once more, and counts for nothing.
+        """
+        if not by_task:
+            return [piece if len(piece) else self._idle(next(iter(self.examples))) for piece in self.cut(pieces)]
+        found = []
+        for number in range(pieces):
+            examples, shares = dict[str, Batch](), dict[str, float]()
+            for task, batch in self.examples.items():
+                own = StepBatch({task: batch}, self.shares).cut(pieces)[number]
+                part = own if len(own) else self._idle(task)
+                examples[task], shares[task] = part.examples[task], part.shares[task]
+            found.append(StepBatch(examples, shares))
+        return found
+
     def to(self, device: torch.device) -> StepBatch:
         """On a device."""
         return StepBatch({task: _moved(batch, device) for task, batch in self.examples.items()}, self.shares)
+
+    def _idle(self, task: str) -> StepBatch:
+        """The first example of a task, which counts for nothing."""
+        inputs, targets = self.examples[task]
+        row = torch.zeros(1, dtype=torch.int64)
+        taken = take_inputs(inputs, row)
+        return StepBatch({task: (taken, take_targets(targets, row, taken))}, {task: 0.0})
 
     def _between(self, low: int, high: int) -> StepBatch:
         found: dict[str, Batch] = {}

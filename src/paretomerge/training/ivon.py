@@ -214,17 +214,27 @@ class Ivon(Optimizer):
             raise TrainingError("inside `sampled_params` the parameters are no mean: leave it first")
         mean, precision = {}, {}
         named = list(named_parameters)
-        steps = max((int(self.state.get(parameter, {}).get("step", 0)) for _, parameter in named), default=0)
-        require_learned(steps, max(group["betas"][1] for group in self.param_groups))
+        self.require_learned(parameter for _, parameter in named)
         for name, parameter in named:
-            mean[name] = parameter.detach().clone()
-            if parameter.is_floating_point():
-                state = self.state.get(parameter, {})
-                if state.get("step", 0):
-                    precision[name] = state["hessian"].clamp(min=0)
-                else:
-                    precision[name] = torch.zeros_like(parameter, dtype=compute_dtype([parameter.dtype]))
+            mean[name], learned = self.learned(parameter)
+            if learned is not None:
+                precision[name] = learned
         return Diagonal(mean, precision)
+
+    def learned(self, parameter: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`m` and the bare `h` of one tensor, copies, sharded as it is; no curvature of integers."""
+        mean = parameter.detach().clone()
+        if not parameter.is_floating_point():
+            return mean, None
+        state = self.state.get(parameter, {})
+        if state.get("step", 0):
+            return mean, state["hessian"].clamp(min=0)
+        return mean, torch.zeros_like(mean, dtype=compute_dtype([parameter.dtype]))
+
+    def require_learned(self, parameters: Iterable[Tensor]) -> None:
+        """Raise `TrainingError` where no step was taken; warn where most of `h` is what it was at the start."""
+        steps = max((int(self.state.get(parameter, {}).get("step", 0)) for parameter in parameters), default=0)
+        require_learned(steps, max(group["betas"][1] for group in self.param_groups))
 
     def state_dict(self) -> dict[str, Any]:
         """As for every torch optimizer; between steps."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from paretomerge.errors import RecipeError, TrainingError
-from paretomerge.types import Params, compute_dtype
+from paretomerge.types import Params, compute_dtype, is_sharded, shard_like, whole
 
 PriorMean = Literal["start", "zero"] | Params
 
@@ -44,8 +44,10 @@ def counted_generator(group: dict[str, Any], number: int, device: torch.device) 
 
 
 def draw_noise(hessian: Tensor, group: dict[str, Any], generator: torch.Generator) -> Tensor:
-    """`σε` with `σ = 1/√(ess (h+δ))`."""
+    """`σε` with `σ = 1/√(ess (h+δ))`; of a sharded parameter the part of what would be drawn for all of it."""
     noise = torch.randn(hessian.shape, generator=generator, dtype=hessian.dtype, device=hessian.device)
+    if is_sharded(hessian):
+        noise = shard_like(noise, hessian)
     return noise.mul_((hessian + group["weight_decay"]).mul_(group["ess"]).rsqrt_())
 
 
@@ -91,18 +93,18 @@ def _named_prior(parameter: Tensor, group: dict[str, Any], prior_mean: PriorMean
     given = prior_mean[name]
     if given.shape != parameter.shape:
         raise RecipeError(f"the prior mean of {name!r} has shape {list(given.shape)}, not {list(parameter.shape)}")
-    return given.detach().to(parameter.device, compute_dtype([parameter.dtype]), copy=True)
+    return shard_like(given.detach().to(compute_dtype([parameter.dtype])), parameter)
 
 
 def require_finite(
     gathered: Mapping[Tensor, tuple[Tensor, Tensor]], states: Mapping[Tensor, Any], group: Mapping[str, Any]
 ) -> None:
     """Raise `TrainingError` for gradients that are not finite, with what probably made them so."""
-    flags = [product.isfinite().all() for _, product in gathered.values()]
+    flags = [whole(product.isfinite().all()) for _, product in gathered.values()]
     finite = torch.stack([flag.to(flags[0].device) for flag in flags])
     if finite.all():
         return
-    lowest = min(float(states[parameter]["hessian"].min()) for parameter in gathered)
+    lowest = min(float(whole(states[parameter]["hessian"].min())) for parameter in gathered)
     noise = 1 / math.sqrt(group["ess"] * (lowest + group["weight_decay"]))
     raise TrainingError(
         f"{int((~finite).sum())} of {len(finite)} parameter tensors have NaN or infinite gradients. Likely causes: "
@@ -123,5 +125,5 @@ def require_learned(steps: int, beta2: float) -> None:
             f"{beta2**steps:.0%} of IVON's curvature is still hess_init after {steps} steps: betas[1]={beta2:g} "
             f"averages over about {1 / (1 - beta2):,.0f} steps. Take 1 - 4/steps, here {max(0.0, 1 - 4 / steps):.4g}, "
             "which leaves 2 % of it",
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -14,27 +14,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from paretomerge.errors import RecipeError
 from paretomerge.posteriors import Diagonal
 from paretomerge.training.batches import StepBatches
 from paretomerge.training.lora import Adapter, InjectedAdapter, inject_adapter
 from paretomerge.training.losses import TaskLoss
-from paretomerge.training.optimizers import make_optimizer, posterior_of
+from paretomerge.training.optimizers import make_optimizer, posterior_of, sharded_posterior_of
 from paretomerge.training.placement import Placement, launcher_notes, placement_of
 from paretomerge.training.precision import Precision
 from paretomerge.training.progress import Progress
 from paretomerge.training.randomness import own_randomness, part_ways
 from paretomerge.training.recipe import TrainingRecipe
 from paretomerge.training.resume import TrainingFolder, identity_of
+from paretomerge.training.sharding import Sharding, gathered, give_back, shard
 from paretomerge.training.steps import Training, diverged
 from paretomerge.training.validation import Check
-from paretomerge.types import Ledger, Params, Problem, Weights, load_in_place
+from paretomerge.types import Ledger, Params, Problem, Weights, build_empty, load_in_place, own_part
 
 
 @dataclass(frozen=True, eq=False)
 class Finetuned:
     """The result of a training run, on the CPU; the same in every process.
+
+    Of a sharded model (FSDP) the first process alone has the result: elsewhere `params` is empty, and `posterior` and
+    `adapter` are `None`.
 
     Args:
         params: the parameters; of IVON the mean.
@@ -53,7 +59,7 @@ class Finetuned:
     params: dict[str, Tensor]
     history: tuple[float, ...]
     ledger: Ledger
-    posterior: Diagonal
+    posterior: Diagonal | None
     scales: Mapping[str, float] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     steps: int = 0
@@ -77,7 +83,8 @@ def finetune(
 
     Under `accelerate launch` or `torchrun` every process calls this with the same arguments, gets the same result,
     and does its part of each step; the first alone writes and reports. Dropout differs between processes, IVON's noise
-    does not. Without a launcher, accelerate is not needed.
+    does not. Without a launcher, accelerate is not needed. With `accelerate launch --use_fsdp` every process holds a
+    part of the model and of the optimizer's state.
 
     Args:
         problem: model and data; its training split is used, and its validation split if the recipe checks it.
@@ -95,13 +102,14 @@ def finetune(
         TrainingError: the loss or a parameter became NaN or infinite, or torch refused a step.
         WeightsError: weights outside the simplex, or for unknown tasks.
         DataError: a split without examples, or a `loss_fn` that returns no losses.
-        RecipeError: a device that is not there, or an adapter that does not fit the model.
+        RecipeError: a device that is not there, an adapter that does not fit the model, or float16 of a sharded model.
         CheckpointError: `folder` has the checkpoint of another training.
         StorageError: the disk refused a checkpoint.
         MissingExtraError: several processes without accelerate, or an adapter without peft.
     """
     alpha = Weights.of(weights, problem.tasks).as_mapping()
     placement = placement_of(recipe.device)
+    _require_possible(recipe, placement)
     if placement.process:
         on_step, on_message = (lambda step, loss: None), (lambda text: None)
     for note in launcher_notes(recipe.precision):
@@ -113,13 +121,13 @@ def finetune(
         identity = identity_of(problem, start, alpha, recipe, seed, batches.pools, validation)
         kept = TrainingFolder(Path(folder), identity)
     with own_randomness(seed, placement):
-        training, adapter = _begin(problem, start, batches, recipe, placement, seed)
+        training, adapter = _begin(problem, start, batches, recipe, placement, seed, on_message)
         progress = Progress(training, alpha, validation, kept, on_message)
         for step in range(progress.begin(), recipe.steps):
             on_step(step, progress.advance(step))
             if progress.look(step + 1):
                 break
-        result = _finish(progress, adapter, alpha)
+        result = (_finish_sharded if placement.sharded else _finish)(progress, adapter, alpha, problem)
     placement.wait()
     if kept is not None and placement.process == 0 and not keep_folder:
         kept.remove()
@@ -133,11 +141,21 @@ def _begin(
     recipe: TrainingRecipe,
     placement: Placement,
     seed: int,
+    on_message: Callable[[str], None],
 ) -> tuple[Training, InjectedAdapter | None]:
     """The model at its start, with its optimizer."""
-    module = problem.build().train()
-    load_in_place(module, start)
-    adapter = None if recipe.lora is None else inject_adapter(module, recipe.lora)
+    if placement.sharded and recipe.lora is None:
+        module, adapter = build_empty(problem.build).train(), None
+        for note in shard(module, placement, Sharding.from_launcher()):
+            on_message(note)
+        load_in_place(module, start)
+    else:
+        # An adapter's matrices are drawn at random, beside the parameters of the model.
+        module = problem.build().train()
+        load_in_place(module, start)
+        adapter = None if recipe.lora is None else inject_adapter(module, recipe.lora)
+        for note in shard(module, placement, Sharding.from_launcher()) if placement.sharded else ():
+            on_message(note)
     module.to(placement.device)
     optimizer = make_optimizer(module, recipe, sum(map(len, batches.pools.values())), seed)
     part_ways(seed, placement)
@@ -146,28 +164,85 @@ def _begin(
     return training, adapter
 
 
-def _finish(progress: Progress, adapter: InjectedAdapter | None, alpha: Mapping[str, float]) -> Finetuned:
+def _require_possible(recipe: TrainingRecipe, placement: Placement) -> None:
+    """Raise `RecipeError` for what a sharded model cannot be trained with."""
+    if placement.sharded and recipe.precision == "float16":
+        raise RecipeError(
+            "training.precision: float16 scales losses and skips steps, which is not done for models that are divided "
+            "among processes (FSDP): set it to bfloat16"
+        )
+
+
+def _finish(
+    progress: Progress, adapter: InjectedAdapter | None, alpha: Mapping[str, float], problem: Problem
+) -> Finetuned:
     """The result, on the CPU; the checks for what no step would notice."""
-    training, recipe = progress.training, progress.training.recipe
+    training = progress.training
     progress.keep_best()
     module = training.module.cpu()
-    taken = len(progress.history)
     # The last step's parameters were never run.
     for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise diverged(f"{name!r} is not finite after {taken} steps", recipe)
-    batch = recipe.batch_size(alpha)
-    passes = taken * batch * (recipe.ivon.samples if recipe.ivon else 1)
-    posterior = posterior_of(training.optimizer, module, batch)
-    whole = {} if adapter else {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        _require_finite(name, tensor, progress)
+    posterior = posterior_of(training.optimizer, module, training.recipe.batch_size(alpha))
+    if adapter is not None:
+        return _result(progress, alpha, adapter.params(), adapter.posterior(posterior), adapter.adapter())
+    whole = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    return _result(progress, alpha, whole, posterior)
+
+
+def _finish_sharded(
+    progress: Progress, adapter: InjectedAdapter | None, alpha: Mapping[str, float], problem: Problem
+) -> Finetuned:
+    """The same of a sharded model: gathered tensor by tensor into the memory of the first process."""
+    training = progress.training
+    progress.keep_best()
+    module, placement = training.module, training.placement
+    give_back(module)
+    whole = {}
+    for name, tensor in module.state_dict().items():
+        _require_finite(name, own_part(tensor), progress)
+        whole[name] = gathered(tensor.detach(), placement).to("cpu", copy=True)
+    batch = training.recipe.batch_size(alpha)
+    posterior = sharded_posterior_of(training.optimizer, module, whole, batch, placement)
+    if posterior is None:
+        return _result(progress, alpha, {}, None)
+    if adapter is None:
+        return _result(progress, alpha, whole, posterior)
+    assert training.recipe.lora is not None
+    alone = problem.build()
+    injected = inject_adapter(alone, training.recipe.lora)
+    load_in_place(alone, whole)
+    return _result(progress, alpha, injected.params(), injected.posterior(posterior), injected.adapter())
+
+
+def _result(
+    progress: Progress,
+    alpha: Mapping[str, float],
+    params: dict[str, Tensor],
+    posterior: Diagonal | None,
+    adapter: Adapter | None = None,
+) -> Finetuned:
+    training, recipe = progress.training, progress.training.recipe
+    passes = len(progress.history) * recipe.batch_size(alpha) * (recipe.ivon.samples if recipe.ivon else 1)
     return Finetuned(
-        whole if adapter is None else adapter.params(),
+        params,
         tuple(progress.history),
         Ledger(1, passes, progress.evaluations, progress.seconds),
-        posterior if adapter is None else adapter.posterior(posterior),
+        posterior,
         dict(training.batches.scales),
         tuple(progress.stopping.checks),
         progress.kept_steps,
         progress.stopping.told(recipe.steps),
-        None if adapter is None else adapter.adapter(),
+        adapter,
     )
+
+
+def _require_finite(name: str, tensor: Tensor, progress: Progress) -> None:
+    """Raise `TrainingError` in every process where one of them has a number that is not finite."""
+    if not tensor.is_floating_point():
+        return
+    placement = progress.training.placement
+    broken = torch.tensor(not tensor.isfinite().all(), dtype=torch.int32)
+    if int(placement.sum(broken) if placement.sharded else broken):
+        what = f"{name!r} is not finite after {len(progress.history)} steps"
+        raise diverged(what, progress.training.recipe)

@@ -1,8 +1,9 @@
 """Where a training runs: one process on one device, or several that accelerate has launched.
 
-Every process holds the whole model and takes its part of each step; gradients are added over the processes once per
-step, after the last pass. That is plain data parallelism without a wrapper around the module, so a process may lack a
-task, or any example at all, and `loss_fn` sees the module that was built.
+Every process takes its part of each step. By default it holds the whole model, and gradients are added over the
+processes once per step, after the last pass: plain data parallelism without a wrapper around the module, so a process
+may lack a task, or any example at all, and `loss_fn` sees the module that was built. Where the launcher asks for FSDP
+every process holds a part of the model, see `training.sharding`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from torch import Tensor
 
 from paretomerge.errors import MissingExtraError, RecipeError, TrainingError
 
-SHARDED = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
-"""How accelerate's launcher asks for models that no process holds as a whole."""
+FSDP = "ACCELERATE_USE_FSDP"
+"""How accelerate's launcher asks for models of which every process holds a part."""
+
+REFUSED = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
+"""How it asks for engines that bring optimizers and models of their own."""
 
 MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -34,6 +38,8 @@ class Placement(Protocol):
     device: torch.device
     processes: int
     process: int
+    sharded: bool
+    """Whether every process holds a part of the model only."""
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over the processes."""
@@ -53,6 +59,7 @@ class SinglePlacement:
 
     processes = 1
     process = 0
+    sharded = False
 
     def __init__(self, device: str = "cpu") -> None:
         """Raises `RecipeError` for a device that torch does not have here."""
@@ -78,7 +85,7 @@ class AcceleratePlacement:
 
         Raises:
             MissingExtraError: accelerate is not installed.
-            TrainingError: the launcher asks for a sharded model.
+            TrainingError: the launcher asks for another engine than FSDP.
             RecipeError: the recipe asks for another device than the launcher.
         """
         try:
@@ -88,13 +95,14 @@ class AcceleratePlacement:
         on_cpu = device == "cpu" or _is_true("ACCELERATE_USE_CPU")
         state = PartialState(cpu=on_cpu)
         kind = state.distributed_type.name
-        sharded = next((name for name in SHARDED if _is_true(name)), None)
-        if sharded or not (kind == "NO" or kind.startswith("MULTI_")):
+        refused = next((name for name in REFUSED if _is_true(name)), None)
+        if refused or not (kind in ("NO", "FSDP") or kind.startswith("MULTI_")):
             raise TrainingError(
-                f"accelerate was asked for {(sharded or kind).removeprefix('ACCELERATE_USE_')}, where no process holds "
-                "the whole model: joint finetuning runs data-parallel only. Launch it with `accelerate launch "
-                "--multi_gpu`, and train an adapter (`training.lora`) where the whole model does not fit"
+                f"accelerate was asked for {(refused or kind).removeprefix('ACCELERATE_USE_')}, which brings an engine "
+                "of its own. Launch with `accelerate launch --multi_gpu` where every process can hold the whole model, "
+                "and with `accelerate launch --use_fsdp` where none can"
             )
+        self.sharded = _is_true(FSDP)
         self.device, self.processes, self.process = state.device, state.num_processes, state.process_index
         if device not in ("auto", self.device.type, str(self.device)):
             raise RecipeError(f"the recipe asks for device {device!r}, but this process was launched on {self.device}")
@@ -143,6 +151,8 @@ def launcher_notes(precision: str) -> list[str]:
     notes = []
     if wanted not in ("no", "") and wanted != {"bfloat16": "bf16", "float16": "fp16"}.get(precision):
         notes.append(f"the launcher asks for {wanted}, the recipe for {precision}: the recipe decides")
+    if _is_true(FSDP):
+        notes += _sharding_notes()
     # accelerate sets the address for several processes, but starts one on CPUs unless there is an MPI host file.
     alone = "WORLD_SIZE" not in os.environ and "MASTER_ADDR" in os.environ and _is_true("ACCELERATE_USE_CPU")
     if alone and _launched() == 1:
@@ -151,6 +161,16 @@ def launcher_notes(precision: str) -> list[str]:
             "`ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N ...`"
         )
     return notes
+
+
+def _sharding_notes() -> list[str]:
+    """What was asked of FSDP and is not done."""
+    if _launched() == 1:
+        return ["the launcher asks for FSDP and started one process, which holds the whole model"]
+    ignored = [name for name in ("FSDP_OFFLOAD_PARAMS", "FSDP_ACTIVATION_CHECKPOINTING_OFFLOAD") if _is_true(name)]
+    if os.environ.get("FSDP_AUTO_WRAP_POLICY", "").upper() == "SIZE_BASED_WRAP":
+        ignored.append("FSDP_AUTO_WRAP_POLICY")
+    return [f"the launcher asks for {name}, which is not done here" for name in ignored]
 
 
 def sum_gradients(parameters: Sequence[Tensor], placement: Placement) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from paretomerge.errors import TrainingError
 from paretomerge.training.resume import TrainingFolder
+from paretomerge.training.sharding import gathered
 from paretomerge.training.steps import Training, diverged
 from paretomerge.training.validation import Check, EarlyStopping, Evaluation, start_scales
 from paretomerge.types import Batch
@@ -52,7 +53,7 @@ class Progress:
             CheckpointError: the checkpoint is that of another training.
             TrainingError: losses that cannot be normalised, or processes that see different checkpoints.
         """
-        state = None if self._kept is None else self._kept.load()
+        state = None if self._kept is None else self._kept.load(mapped=self.training.placement.sharded)
         self._require_agreement(0 if state is None else int(state["step"]))
         if state is not None:
             self._restore(state)
@@ -120,7 +121,7 @@ class Progress:
         self.stopping.add(Check(step, losses, weighted), self.training.changing)
 
     def _save(self) -> None:
-        """Write a checkpoint; every process tells its random numbers, the first one writes."""
+        """Write a checkpoint; every process tells its random numbers and its parts, the first one writes."""
         assert self._kept is not None
         self.training.share_buffers()
         state = {
@@ -130,13 +131,14 @@ class Progress:
             "training": self.training.state(),
             "seconds": self.seconds,
         }
+        state = gathered(state, self.training.placement)
         if self.training.placement.process == 0:
             self._kept.save(state)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         """Go on where `_save` was called."""
         self.history = state["history"].tolist()
-        self.stopping.restore(state["stopping"], self.training.placement.device)
+        self.stopping.restore(state["stopping"], self.training.changing)
         self.training.restore(state["training"], len(self.history))
         self._before = state["seconds"]
         self._say(f"goes on after step {len(self.history)} of {self.training.recipe.steps}, from a checkpoint")

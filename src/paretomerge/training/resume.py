@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from paretomerge.checkpoints.atomic import storage_errors, sync_file, sync_folder, temporary_beside
-from paretomerge.errors import CheckpointError
+from paretomerge.checkpoints.files.torch_pickles import require_no_bomb
+from paretomerge.errors import CheckpointError, StorageError
 from paretomerge.training.examples import ExamplePool
 from paretomerge.training.recipe import TrainingRecipe
 from paretomerge.types import Batch, Params, Problem, digest_params
@@ -52,8 +53,11 @@ class TrainingFolder:
     path: Path
     identity: Mapping[str, str]
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self, *, mapped: bool = False) -> dict[str, Any] | None:
         """The state saved last, on the CPU; `None` when there is none.
+
+        Args:
+            mapped: leave tensors in the file until they are used, for processes that each take a part.
 
         Raises:
             CheckpointError: the folder has the checkpoint of another training, or a broken file.
@@ -63,10 +67,12 @@ class TrainingFolder:
         if not file.is_file():
             return None
         with storage_errors(file, "read"), file.open("rb") as handle:
+            source = str(file) if mapped else handle  # only a path can be mapped
             try:
-                held = torch.load(handle, map_location="cpu", weights_only=True)
-                saved_as, state = held["identity"], held["state"]
-            except OSError:
+                require_no_bomb(file)
+                held = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+                saved_as, state = _texts(held["identity"]), dict(held["state"])
+            except (OSError, StorageError):
                 raise
             # torch.load has no exception of its own for broken bytes: whatever the pickle machine met comes through
             except Exception as error:
@@ -122,6 +128,13 @@ class TrainingFolder:
         )
 
 
+def _texts(found: Mapping[str, str]) -> dict[str, str]:
+    """The identity in a file; `TypeError` where it is none."""
+    if not all(isinstance(text, str) for pair in found.items() for text in pair):
+        raise TypeError("an identity has names and texts")
+    return dict(found)
+
+
 def identity_of(
     problem: Problem,
     start: Params,
@@ -173,7 +186,10 @@ def _pair(held: str | None, wanted: str | None) -> str:
     if held is None or wanted is None or (len(held) == 64 and " " not in held):
         return ""
     if held.startswith("{"):
-        there, here = json.loads(held), json.loads(wanted)
+        try:
+            there, here = json.loads(held), json.loads(wanted)
+        except (ValueError, RecursionError):
+            return ""
         names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
         return f" ({', '.join(f'{name}: {there.get(name)} there, {here.get(name)} asked for' for name in names)})"
     return f" ({held} there, {wanted} asked for)"

@@ -45,7 +45,7 @@ def mixture_of_runs(runs: Sequence[Finetuned]) -> Mixture:
     Raises:
         PosteriorError: no runs.
     """
-    return Mixture.of_runs([run.posterior for run in runs])
+    return Mixture.of_runs([run.posterior for run in runs if run.posterior is not None])
 
 
 def _run(

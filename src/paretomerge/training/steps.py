@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from paretomerge.training.placement import Placement, share_from_first, sum_grad
 from paretomerge.training.precision import Precision
 from paretomerge.training.randomness import random_state, restore_random_state
 from paretomerge.training.recipe import TrainingRecipe
+from paretomerge.training.sharding import call_whole, divided, give_back
+from paretomerge.types import fill
 
 ROOM = "Divide each step (training.accumulate), set precision to bfloat16, or train an adapter (training.lora)"
 """What helps where memory is full."""
@@ -57,6 +60,7 @@ class Training:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.peak_rate * self.recipe.rate(step)
+        give_back(self.module)
         try:
             self.optimizer.zero_grad(set_to_none=True)
             pieces = self._own_part(self.batches.draw())
@@ -84,7 +88,7 @@ class Training:
         share_from_first(list(self.module.buffers()), self.placement)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs; every process must ask for it."""
+        """What `restore` needs, parts of sharded tensors as they are; every process must ask for it."""
         return {
             "module": {name: tensor.detach() for name, tensor in self.changing.items()},
             "optimizer": self.optimizer.state_dict(),
@@ -97,21 +101,29 @@ class Training:
     def restore(self, state: Mapping[str, Any], step: int) -> None:
         """Go on where `state` was taken, after `step` steps."""
         changing = self.changing
-        with torch.no_grad():
-            for name, tensor in state["module"].items():
-                changing[name].copy_(tensor)
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, tensor in state["module"].items():
+            fill(changing[name], tensor)
+        self.optimizer.load_state_dict(divided(state["optimizer"], self.optimizer))
         self.batches.restore(state["batches"])
         self.batches.scales = dict(state["scales"])
         self.precision.restore(state["precision"])
         restore_random_state(state["random"], self.seed, step, self.placement)
 
     def _own_part(self, batch: StepBatch) -> list[StepBatch]:
-        """The pieces of a step for this process, one per pass; those without examples are left out."""
+        """The pieces of a step for this process, one per pass; those without examples are left out.
+
+        Of a sharded model every process has a piece for every pass.
+        """
         passes = self.recipe.accumulate
         first = self.placement.process * passes
+        if self.placement.sharded:
+            pieces = batch.cut_alike(self.placement.processes * passes, by_task=self.loss.loss_fn is not None)
+            return pieces[first : first + passes]
         pieces = batch.cut(self.placement.processes * passes)[first : first + passes]
         return [piece for piece in pieces if len(piece)]
+
+    def _loss(self, piece: StepBatch) -> Tensor:
+        return self.loss.weighted(self.module, piece.examples, piece.shares)
 
     def _differentiate(self, pieces: list[StepBatch], sampled: AbstractContextManager[None], step: int) -> float:
         """Leave the gradient of the step's loss in the parameters, the same in every process; returns the loss.
@@ -123,13 +135,14 @@ class Training:
             for piece in pieces:
                 moved = piece.to(self.placement.device)
                 with self.precision.autocast():
-                    loss = self.loss.weighted(self.module, moved.examples, moved.shares)
+                    loss = call_whole(self.module, partial(self._loss, moved))
                 total += loss.detach().to("cpu", torch.float64)
                 self.precision.backward(loss)
             value = float(self.placement.sum(total))
             if not math.isfinite(value):
                 raise diverged(f"the loss became {value} at step {step} of {self.recipe.steps}", self.recipe)
-            sum_gradients([p for p in self.module.parameters() if p.requires_grad], self.placement)
+            if not self.placement.sharded:  # whose backward passes have added them already
+                sum_gradients([p for p in self.module.parameters() if p.requires_grad], self.placement)
         return value
 
 

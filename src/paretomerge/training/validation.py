@@ -6,9 +6,8 @@ Shapes: `T` tasks.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -21,7 +20,8 @@ from paretomerge.training.losses import TaskLoss
 from paretomerge.training.placement import Placement
 from paretomerge.training.precision import Precision
 from paretomerge.training.randomness import untouched_randomness
-from paretomerge.types import Batch
+from paretomerge.training.sharding import call_whole, give_back
+from paretomerge.types import Batch, fill, shard_like
 
 SCALE_EXAMPLES = 1000
 """Training examples per task, at most, that say how large a loss is where training starts."""
@@ -55,23 +55,35 @@ class Evaluation:
     def mean_losses(self, module: nn.Module, batches: Mapping[str, Sequence[Batch]]) -> dict[str, float]:
         """Mean loss per task over all examples, without dropout and without touching what training draws.
 
-        Every process measures its part of the batches.
+        Every process measures its part of the batches; of a sharded model all measure as many, some of them in vain.
         """
         totals = torch.zeros(len(batches), 2, dtype=torch.float64)
         training = module.training
         module.eval()
         with untouched_randomness(self.placement), torch.no_grad():
             for row, (task, parts) in enumerate(batches.items()):
-                for batch in islice(parts, self.placement.process, None, self.placement.processes):
-                    totals[row] += torch.tensor([self._sum(module, task, batch), len(batch[1])], dtype=torch.float64)
+                for batch, is_own in self._own(parts):
+                    found = [self._sum(module, task, batch), float(len(batch[1]))]
+                    if is_own:
+                        totals[row] += torch.tensor(found, dtype=torch.float64)
         module.train(training)
+        give_back(module)
         sums, counts = self.placement.sum(totals).unbind(1)
         return dict(zip(batches, (sums / counts).tolist(), strict=True))
+
+    def _own(self, parts: Sequence[Batch]) -> Iterator[tuple[Batch, bool]]:
+        """The batches that this process runs, and whether they count."""
+        first, step = self.placement.process, self.placement.processes
+        for start in range(0, len(parts), step):
+            if start + first < len(parts):
+                yield parts[start + first], True
+            elif self.placement.sharded:
+                yield parts[-1], False
 
     def _sum(self, module: nn.Module, task: str, batch: Batch) -> float:
         moved = StepBatch({task: batch}, {task: 1.0}).to(self.placement.device)
         with self.precision.autocast():
-            return float(self.loss.weighted(module, moved.examples, moved.shares))
+            return float(call_whole(module, lambda: self.loss.weighted(module, moved.examples, moved.shares)))
 
 
 def start_scales(evaluation: Evaluation, module: nn.Module, batches: StepBatches, seed: int) -> dict[str, float]:
@@ -129,9 +141,8 @@ class EarlyStopping:
 
     def restore_best(self, changing: Mapping[str, Tensor]) -> None:
         """Put the best parameters back, in place, if they are remembered."""
-        with torch.no_grad():
-            for name, tensor in self._kept.items():
-                changing[name].copy_(tensor)
+        for name, tensor in self._kept.items():
+            fill(changing[name], tensor)
 
     def told(self, steps: int) -> str:
         """What happened, in words; nothing when all steps were taken."""
@@ -148,11 +159,11 @@ class EarlyStopping:
         best = None if self.best is None else self.checks.index(self.best)
         return {"checks": [asdict(check) for check in self.checks], "best": best, "kept": dict(self._kept)}
 
-    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on where `state` was taken."""
+    def restore(self, state: Mapping[str, Any], changing: Mapping[str, Tensor]) -> None:
+        """Go on where `state` was taken, with whole tensors, for what training changes."""
         self.checks = [Check(**fields) for fields in state["checks"]]
         self.best = None if state["best"] is None else self.checks[state["best"]]
-        self._kept = {name: tensor.to(device) for name, tensor in state["kept"].items()}
+        self._kept = {name: shard_like(tensor, changing[name]) for name, tensor in state["kept"].items()}
 
     @property
     def _in_vain(self) -> int:

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from paretomerge.checkpoints import MANIFEST, CheckpointWriter, open_checkpoint, write_params
+from paretomerge.checkpoints import MANIFEST, CheckpointWriter, atomic, open_checkpoint, write_params
 from paretomerge.checkpoints.atomic import temporary_beside
 from paretomerge.checkpoints.writing import tensor_writer
 from paretomerge.errors import CheckpointError, StorageError
@@ -276,6 +276,7 @@ def test_an_interrupt_leaves_what_was_there(tmp_path, monkeypatch, step, error, 
             if step == "commit":
                 monkeypatch.setattr(Path, "write_text", interrupt)
             if step == "rename":
+                monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)  # a disk that cannot
                 monkeypatch.setattr(os, "rename", interrupted_at_the_new_one)
             writer.commit()
 
@@ -393,8 +394,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from paretomerge.checkpoints import write_params
+from paretomerge.checkpoints import atomic, write_params
 rename, count = os.rename, 0
+atomic._exchange = lambda one, other: False
 
 def killing(source, target):
     global count
@@ -410,6 +412,7 @@ write_params(sys.argv[1], {"new": torch.zeros(3)}, overwrite=True)
 
 @pytest.mark.parametrize("renames", [0, 1])
 def test_a_process_that_is_killed_while_it_replaces_a_checkpoint_loses_nothing(tmp_path, renames):
+    """On a disk that cannot exchange two names in one step."""
     old = {"old": torch.ones(2)}
     target = write_params(tmp_path / "out", old)
     done = subprocess.run([sys.executable, "-c", KILLED, str(target), str(renames)], timeout=60, check=False)

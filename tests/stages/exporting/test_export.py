@@ -16,7 +16,7 @@ from tests.tiny import invoke, logged_recipe, recipe_of, write_recipe
 
 from paretomerge.checkpoints import MANIFEST, open_checkpoint
 from paretomerge.choices import Knee
-from paretomerge.errors import CheckpointError, EvaluationError, InputError, WeightsError
+from paretomerge.errors import CheckpointError, EvaluationError, InputError, StorageError, WeightsError
 from paretomerge.recipes import digest_recipe
 from paretomerge.runs import Journal
 from paretomerge.stages import (
@@ -432,3 +432,24 @@ def test_the_command_line_takes_weights_or_a_point(tiny_run: Study, tmp_path: Pa
     joint = invoke("export", run, tmp_path / "out", "--weights", weights, "--joint")
     assert joint.code == 2
     assert "leave out --joint" in joint.err
+
+
+def test_task_weights_are_there_before_the_checkpoint_and_as_they_were_when_it_fails(
+    tiny_run: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed in between has exported nothing that would stand in the way of the same command."""
+    companion = tmp_path / "out-weights.yaml"
+    seen: list[bool] = []
+
+    def refuse(*given: object, **named: object) -> Path:
+        seen.append(companion.exists())
+        raise StorageError("the disk refused")
+
+    monkeypatch.setattr("paretomerge.stages.exporting.export.export_checkpoint", refuse)
+    for before in (None, b"mine"):
+        if before is not None:
+            companion.write_bytes(before)
+        with pytest.raises(StorageError, match="the disk refused"):
+            export_point(tiny_run, 0, tmp_path / "out")
+        assert (companion.read_bytes() if companion.exists() else None) == before
+    assert seen == [True, True]

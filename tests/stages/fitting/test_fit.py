@@ -34,6 +34,11 @@ FAMILIES = {
         "settings": {"groups": "tensor", "enrich": "none", "centres": 1},
         "damping": 0.1,
     },
+    "unvalidated": {
+        "family": "subspace",
+        "settings": {"groups": "tensor", "enrich": "none", "centres": 1, "validated": False},
+        "damping": 0.1,
+    },
     "enriched": {
         "family": "subspace",
         "settings": {"groups": "layer", "enrich": "scaled_gradient", "centres": 2},
@@ -181,7 +186,7 @@ def test_a_missing_posterior_file_is_measured_again(own: Path) -> None:
 
 
 def test_task_names_never_become_paths(own: Path) -> None:
-    wicked = "../../sums/\x00 é"
+    wicked = "../../sums/<b> é"
     source = (own / "problem.py").read_text()
     (own / "problem.py").write_text(source.replace('TASKS = ("sums"', f"TASKS = ({wicked!r}"))
     tasks = {wicked: {"checkpoint": "ft-sums"}, "signs": {"checkpoint": "ft-signs"}}
@@ -326,15 +331,32 @@ def watched():
 """
 
 
-@pytest.mark.parametrize(("family", "again"), [("enriched", True), ("subspace", False)])
-def test_validated_centres_are_measured_again_on_other_validation_data(own: Path, family: str, again: bool) -> None:
+@pytest.mark.parametrize(("family", "again"), [("enriched", True), ("subspace", True), ("unvalidated", False)])
+def test_validated_merges_are_measured_again_on_other_validation_data(own: Path, family: str, again: bool) -> None:
     (own / "problem.py").write_text((own / "problem.py").read_text() + WATCHED)
     (own / "scale.txt").write_text("1")
     first = _fit(own, posterior=FAMILIES[family], problem="problem.py:watched")
-    assert first.curvatures.ledger.evaluations == (2 if again else 0)
+    assert (first.curvatures.ledger.evaluations > 0) == again
     assert fit_run(open_study(own / "recipe-run")).curvatures.ledger.gradient_passes == 0
     (own / "scale.txt").write_text("3")
     assert (fit_run(open_study(own / "recipe-run")).curvatures.ledger.gradient_passes > 0) == again
+
+
+def test_a_raised_damping_is_remembered_and_one_in_the_recipe_comes_first(own: Path) -> None:
+    """Validation inputs of another scale contradict the training data."""
+    (own / "problem.py").write_text((own / "problem.py").read_text() + WATCHED)
+    (own / "scale.txt").write_text("-3")
+    posterior = {"family": "subspace", "settings": {"groups": "layer", "location": "centred", "centres": 1}}
+    found = _fit(own, posterior=posterior, problem="problem.py:watched")
+    assert found.damping > 0.1
+    again = fit_run(open_study(own / "recipe-run"))
+    assert again.damping == again.curvatures.method.damping == found.damping
+    assert again.curvatures.ledger.evaluations == 0
+    [one], [two] = (list(fit.models(GRID[:1])) for fit in (found, again))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    content = recipe_of(posterior={**posterior, "damping": 0.1}, problem="problem.py:watched")
+    named = fit_run(open_study(write_recipe(own, content), own / "named"))
+    assert named.damping == 0.1
 
 
 def test_a_cost_is_stated_until_there_is_nothing_left_to_measure(own: Path) -> None:

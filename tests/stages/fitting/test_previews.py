@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tests.tiny import TASKS, import_problem, read_params
 
-from paretomerge.curvature import FitDiagonal, FitIsotropic, FitSubspace
+from paretomerge.curvature import FitDiagonal, FitIsotropic, FitSubspace, fit_curvatures
 from paretomerge.errors import RecipeError
 from paretomerge.merging import TaskArithmetic, merge
 from paretomerge.stages import PreviewMethod, preview_models
+from paretomerge.stages.fitting import previews
 from paretomerge.testing import LinearRegressionTasks
 from paretomerge.types import simplex_grid
 
@@ -80,3 +84,31 @@ def test_a_recentred_preview_costs_gradients_and_keeps_its_order(own: Path) -> N
     assert again.ledger.gradient_passes > first.ledger.gradient_passes
     assert len(again.models) == 2
     assert np.isfinite([float(model["0.weight"].sum()) for model in again.models]).all()
+
+
+def test_predicted_losses_hold_one_model_at_a_time(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred weightings of a large model are no hundred models in memory."""
+    problem = import_problem(own).problem()
+    finetunes = {task: read_params(own / f"ft-{task}") for task in TASKS}
+    curvatures = fit_curvatures(problem, read_params(own / "base"), finetunes, FitDiagonal())
+    alive: list[weakref.ref[Any]] = []
+    most, make_each = [0], previews.merge_each
+
+    class Model(dict[str, torch.Tensor]):
+        """A mapping whose end can be seen."""
+
+    def watched(*given: Any) -> Iterator[Model]:
+        for made in make_each(*given):
+            model = Model(made)
+            alive.append(weakref.ref(model))
+            most[0] = max(most[0], sum(ref() is not None for ref in alive))
+            yield model
+            del model
+
+    monkeypatch.setattr(previews, "merge_each", watched)
+    found = previews.coordinates_loss(curvatures, 0.1, GRID)
+    assert len(alive) == len(GRID)
+    assert most[0] <= 2
+    models = merge(curvatures.posteriors(0.1), GRID)
+    expected = [[loss.at(model) for loss in curvatures.losses.values()] for model in models]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -142,3 +142,28 @@ def test_the_costs_go_to_the_stage_that_asks(own: Path) -> None:
     with _journal(study) as journal:
         assert journal.ledger()["elsewhere"].gradient_passes == 4 * 16 * 3
         assert "verify" not in journal.ledger()
+
+
+@pytest.mark.parametrize("when", ["before it is charged", "after it is charged"])
+def test_a_training_that_is_kept_is_charged_once_wherever_the_process_ends(
+    own: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    study = open_study(own / "recipe.yaml")
+    conclude = Journal.conclude
+
+    def end(self: Journal, facts: Any, charge: Any = None) -> None:
+        if when == "after it is charged":
+            conclude(self, facts, charge)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "conclude", end)
+    with pytest.raises(KeyboardInterrupt):
+        _trained(study)
+    monkeypatch.undo()
+    assert study.folder.training.is_dir()
+    folder = _trained(study, progress=lambda text: pytest.fail(f"trained again: {text}"))
+    assert folder.is_dir()
+    assert not study.folder.training.exists()
+    _trained(study)
+    with _journal(study) as journal:
+        assert journal.ledger()["verify"].trainings == 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.tiny import TASKS, calls_in, logged_recipe, write_recipe
 
+from paretomerge.distributed import Executor, ProcessPool, Serial
 from paretomerge.errors import RecipeError
 from paretomerge.runs import evaluation_key
 from paretomerge.stages import Study, open_study
@@ -27,10 +28,10 @@ def _open(own: Path) -> tuple[Study, Landscape]:
     return study, landscape_of(fit_run(study))
 
 
-def _measure(study: Study, landscape: Landscape, count: int, name: str) -> Measured:
+def _measure(study: Study, landscape: Landscape, executor: Executor, name: str) -> Measured:
     with (
         study.folder.open_journal() as journal,
-        Evaluations(journal, "front", workers_of(study, landscape, "validation", count)) as evaluations,
+        Evaluations(journal, "front", workers_of(study, landscape, "validation", executor)) as evaluations,
     ):
         keys = [evaluation_key(name=name, point=point) for point in POINTS]
         return measure_points(evaluations, keys, POINTS, study.objectives, study.tasks)
@@ -38,7 +39,7 @@ def _measure(study: Study, landscape: Landscape, count: int, name: str) -> Measu
 
 def test_worker_processes_measure_what_this_process_does(own: Path) -> None:
     study, landscape = _open(own)
-    one, two = (_measure(study, landscape, count, str(count)) for count in (1, 2))
+    one, two = (_measure(study, landscape, each, str(each)) for each in (Serial(), ProcessPool(2)))
     assert two.rows == one.rows == tuple(range(len(POINTS)))
     np.testing.assert_allclose(two.scores.values, one.scores.values, rtol=1e-6)
     assert calls_in(own) == 2 * len(POINTS) * len(TASKS)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -141,6 +143,31 @@ def test_several_weightings_in_one_sweep_are_several_merges(models: Path, rule) 
         assert (models / "out" / str(k) / "config.json").exists()
     # a list of one is one merge
     assert run(models, [WEIGHTS], rule, out="single").paths == (str(models / "single"),)
+
+
+def test_several_merges_appear_together_or_not_at_all(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first alone would stand in the way of the same command."""
+    many = [WEIGHTS, {"a": 0.5, "b": 0.5}]
+    commit, committed = CheckpointWriter.commit, []
+
+    def refuse_the_second(self: CheckpointWriter, manifest: Any = None) -> Path:
+        if committed:
+            raise StorageError(f"cannot write {self.target}: the disk is full")
+        committed.append(self.target)
+        return commit(self, manifest)
+
+    before = files_below(models)
+    monkeypatch.setattr(CheckpointWriter, "commit", refuse_the_second)
+    with pytest.raises(StorageError, match=re.escape(f"cannot write {models / 'out' / '2'}: the disk is full")):
+        run(models, many)
+    assert files_below(models) == before
+    monkeypatch.undo()
+    run(models, many)
+    # A folder with something else in it is the user's: the merges are put beside it, one by one.
+    (models / "mine").mkdir()
+    (models / "mine" / "notes.txt").write_text("mine")
+    run(models, many, out="mine")
+    assert sorted(os.listdir(models / "mine")) == ["1", "2", "notes.txt"]
 
 
 def test_the_manifest_says_how_it_was_made(models: Path) -> None:

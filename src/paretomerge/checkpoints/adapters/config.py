@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,14 @@ REFUSED = {
 PLAIN_INITIALISATIONS = (True, False, None, "gaussian", "eva", "orthogonal", "mica")
 """`init_lora_weights` that leave the base as it is; pissa, olora, corda, loftq and lora_ga subtract from it."""
 
+_ESCAPED = re.compile(r"\\.|\[(?:\\.|[^\\\]])*\]", re.DOTALL)  # single characters and sets of them
+_REPEATED = re.compile(r"[*+{]")
+_NESTED = re.compile(r"\)[*+{]")
+_REFERENCE = re.compile(r"\\[1-9]|\(\?P=|\(\?\(")  # to what a group has matched
+MOST_FREE_PARTS = 8
+MOST_STEPS = 1e9
+LARGEST_ALPHA = 1e30  # what is larger overflows in float32
+
 MERGE_WITH_PEFT = "merge it with peft instead (PeftModel.from_pretrained, merge_and_unload, save_pretrained)"
 
 
@@ -83,6 +91,25 @@ class AdapterConfig:
         """`r` of a module, by its name in the model that the adapter was trained on."""
         return _matching(self.rank_pattern, module, self.rank)
 
+    def require_quick(self, modules: Iterable[str]) -> None:
+        """Raise `CheckpointError` for patterns that could keep the search for a module's rank busy forever.
+
+        A search tries every way to share out the letters among the parts of a pattern that may be of any length: with
+        `u` of them, and the dot before it, about `n^(u + 1) / (u + 1)!` ways for a name of `n` letters. Where such a
+        part lies within another, their number doubles with every letter.
+        """
+        lengths = [len(module) for module in modules]
+        steps = 0.0
+        for expression in (*self.rank_pattern, *self.alpha_pattern):
+            bare = _ESCAPED.sub("", expression)
+            free = len(_REPEATED.findall(bare)) + 1
+            steps += sum(length**free / math.factorial(free) for length in lengths)
+            if _NESTED.search(bare) or _REFERENCE.search(expression) or free > MOST_FREE_PARTS or steps > MOST_STEPS:
+                raise CheckpointError(
+                    f"{self.folder / CONFIG}: the pattern {_short(expression)} could take forever to search for: write "
+                    "the names of the modules instead"
+                )
+
     def scale_of(self, module: str) -> float:
         """`s` of a module: `α / r`, or `α / √r` for rsLoRA."""
         rank, alpha = self.rank_of(module), _matching(self.alpha_pattern, module, self.alpha)
@@ -96,7 +123,7 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         CheckpointError: not such a file, not LoRA, or with an option that cannot be applied exactly.
         StorageError: the disk refused to read.
     """
-    return parse_adapter_config(folder, _read(folder))
+    return parse_adapter_config(folder, read_adapter_json(folder))
 
 
 def parse_adapter_config(folder: Path, found: Mapping[str, Any]) -> AdapterConfig:
@@ -108,28 +135,38 @@ def parse_adapter_config(folder: Path, found: Mapping[str, Any]) -> AdapterConfi
     _require_supported(folder, found)
     try:
         ranks = {str(key): int(value) for key, value in (found.get("rank_pattern") or {}).items()}
-        if min(int(found["r"]), *ranks.values(), 1) < 1:
+        alphas = {str(key): float(value) for key, value in (found.get("alpha_pattern") or {}).items()}
+        alpha = float(found["lora_alpha"])
+        if min(int(found["r"]), *ranks.values(), 1) < 1 or not all(
+            abs(number) <= LARGEST_ALPHA for number in (alpha, *alphas.values())
+        ):
             raise ValueError
         return AdapterConfig(
             folder=folder,
             rank=int(found["r"]),
-            alpha=float(found["lora_alpha"]),
+            alpha=alpha,
             rank_pattern=ranks,
-            alpha_pattern={str(key): float(value) for key, value in (found.get("alpha_pattern") or {}).items()},
+            alpha_pattern=alphas,
             stabilised=bool(found.get("use_rslora")),
             transposed=bool(found.get("fan_in_fan_out")),
             magnitudes=bool(found.get("use_dora")),
             replaced=_texts(found.get("modules_to_save") or ()),
             base="".join(_texts(found.get("base_model_name_or_path") or "")) or None,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"{folder / CONFIG}: 'r', 'lora_alpha' or a pattern is missing or not a positive number, or a name is not "
             "text: copy the folder again"
         ) from error
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_adapter_json(folder: Path) -> dict[str, Any]:
+    """The JSON object in `adapter_config.json`, as it is.
+
+    Raises:
+        CheckpointError: not a JSON object.
+        StorageError: the disk refused to read.
+    """
     with storage_errors(folder / CONFIG, "read"):
         raw = (folder / CONFIG).read_bytes()
     try:

@@ -121,6 +121,7 @@ def open_adapter(config: AdapterConfig, base: Checkpoint, side_files: tuple[Path
     """
     path, adapter = _open_file(config.folder)
     names = sort_names(path, adapter.names)
+    config.require_quick(names.down)
     _require_magnitudes(path, config, names)
     rename = renaming_to_base(path, names.down, base)
     whole = _whole(path, config, names, {old: rename(old) for old in names.whole}, base, adapter)

@@ -113,6 +113,7 @@ def open_gguf(path: Path) -> GgufFile:
             )
     if not specs:
         raise CheckpointError(f"{path}: holds no tensors")
+    _require_apart(path, specs, starts)
     mapped = map_names(specs, metadata)
     _require_heads(path, mapped, specs)
     return GgufFile(path, stamp, specs, starts, mapped, metadata)
@@ -130,8 +131,17 @@ def _require_plain(path: Path, tensors: Mapping[str, tuple[tuple[int, ...], int,
         )
 
 
+def _require_apart(path: Path, specs: Mapping[str, TensorSpec], starts: Mapping[str, int]) -> None:
+    """Tensors that share bytes would make much out of a small file."""
+    reached = 0
+    for name in sorted(specs, key=lambda name: (starts[name], specs[name].nbytes)):
+        if starts[name] < reached and specs[name].nbytes:
+            raise broken_gguf(path, f"{name!r} starts at byte {starts[name]}, inside of another tensor")
+        reached = max(reached, starts[name] + specs[name].nbytes)
+
+
 def _require_heads(path: Path, mapped: Mapping[str, Mapped], specs: Mapping[str, TensorSpec]) -> None:
     for name, part in mapped.items():
         rows = specs[part.name].shape[0] if specs[part.name].shape else 0
-        if part.heads and (rows == 0 or rows % (2 * part.heads)):
+        if part.heads and (part.heads < 0 or rows == 0 or rows % (2 * part.heads)):
             raise broken_gguf(path, f"{name!r} has {rows} rows, which {part.heads} heads cannot share")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from paretomerge.checkpoints.files.byte_ranges import stamp_of
+from paretomerge.checkpoints.files.shapes import can_be_counted
 from paretomerge.errors import CheckpointError
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -25,6 +26,7 @@ TEXT, ARRAY = 8, 9
 VERSIONS = (2, 3)
 LONGEST_TEXT = 100_000_000
 MOST_DIMENSIONS = 8
+DEEPEST = 8  # arrays of arrays
 
 
 class GgufHeader:
@@ -67,6 +69,8 @@ class GgufHeader:
             if dimensions > MOST_DIMENSIONS or name in found:
                 raise broken_gguf(self._path, f"the entry of {name!r} has {dimensions} dimensions, or is there twice")
             shape = self._unpack(f"{dimensions}Q")[::-1]
+            if not can_be_counted(shape):
+                raise broken_gguf(self._path, f"{name!r} has more elements than can be counted")
             kind, offset = self._unpack("IQ")
             found[name] = (shape, kind, offset)
         return found
@@ -79,18 +83,20 @@ class GgufHeader:
         reached = self._handle.tell()
         return reached + -reached % alignment
 
-    def _value(self, kind: int) -> object:
+    def _value(self, kind: int, depth: int = 0) -> object:
         if kind in SCALARS:
             return self._unpack(SCALARS[kind])[0]
         if kind == TEXT:
             return self._text()
         if kind != ARRAY:
             raise broken_gguf(self._path, f"an entry has the unknown type {kind}")
+        if depth == DEEPEST:
+            raise broken_gguf(self._path, f"an entry has arrays in arrays, more than {DEEPEST} deep")
         inner, count = self._unpack("IQ")
         if inner in SCALARS:
             self._skip(count * struct.calcsize("<" + SCALARS[inner]))
             return None
-        step: Callable[[], object] = self._pass_text if inner == TEXT else lambda: self._value(inner)
+        step: Callable[[], object] = self._pass_text if inner == TEXT else lambda: self._value(inner, depth + 1)
         for _ in range(count):
             step()
         return None
@@ -114,6 +120,8 @@ class GgufHeader:
         return struct.unpack(f"<{form}", self._take(struct.calcsize(f"<{form}")))
 
     def _take(self, count: int) -> bytes:
+        if count > stamp_of(self._handle)[2]:
+            raise self._truncated()  # before memory is taken for it
         taken = self._handle.read(count)
         if len(taken) < count:
             raise self._truncated()

@@ -67,7 +67,8 @@ def map_names(names: Iterable[str], metadata: Mapping[str, object]) -> dict[str,
     heads = metadata.get(f"{architecture}.attention.head_count")
     key_heads = metadata.get(f"{architecture}.attention.head_count_kv", heads)
     permuted = architecture in PERMUTED
-    if permuted and not (isinstance(heads, int) and isinstance(key_heads, int)):
+    # not isinstance: true and false are numbers to it
+    if permuted and not (type(heads) is int and type(key_heads) is int):
         return as_they_are
     found = {}
     for name in names:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.checkpoint import TensorSource
+from paretomerge.checkpoints.files.json_keys import RepeatedKeyError, unique_keys
 from paretomerge.errors import CheckpointError
 
 
@@ -43,8 +44,10 @@ def _read_index(index: Path) -> dict[str, str]:
     with storage_errors(index, "read"):
         raw = index.read_bytes()
     try:
-        weight_map = json.loads(raw)["weight_map"]
+        weight_map = json.loads(raw, object_pairs_hook=unique_keys)["weight_map"]
         sound = all(isinstance(shard, str) for shard in weight_map.values())
+    except RepeatedKeyError as error:
+        raise CheckpointError(f"{index}: {str(error)[:200]!r} is there twice: download it again") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound:

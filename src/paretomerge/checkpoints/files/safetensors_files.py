@@ -19,12 +19,14 @@ from torch import Tensor
 
 from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.files.byte_ranges import Stamp, read_range, require_unchanged, stamp_of
+from paretomerge.checkpoints.files.json_keys import RepeatedKeyError, unique_keys
+from paretomerge.checkpoints.files.shapes import LARGEST_NUMBER, can_be_counted
 from paretomerge.errors import CheckpointError
 from paretomerge.types import TensorSpec
 
 LENGTH_BYTES = 8
+LONGEST_NAME = 10_000
 LARGEST_HEADER = 100_000_000  # the limit of the reference implementation
-LARGEST_NUMBER = 1 << 62  # of a shape or an offset: beyond it no tensor library counts
 
 DTYPES: dict[str, torch.dtype] = {
     "BOOL": torch.bool,
@@ -144,7 +146,9 @@ def _header_length(path: Path, first: bytes, size: int) -> int:
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw)
+        header = json.loads(raw, object_pairs_hook=unique_keys)
+    except RepeatedKeyError as error:
+        raise _broken(path, f"{str(error)[:200]!r} is twice in its header") from error
     except (ValueError, RecursionError) as error:
         raise _broken(path, "its header is not JSON") from error
     if not isinstance(header, dict):
@@ -157,16 +161,19 @@ def _entry(path: Path, name: str, fields: Any, start: int) -> Entry:
         code, shape, (begin, end) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
         sound = all(type(number) is int and 0 <= number < LARGEST_NUMBER for number in (*shape, begin, end))
         sound = sound and isinstance(code, str)
+        sound = sound and len(name) <= LONGEST_NAME
         name.encode()  # half a surrogate pair can neither be written nor shown
     except (TypeError, KeyError, ValueError):
         code, sound = "", False
     if not sound:
-        raise _broken(path, f"the entry of {name!r} lacks a dtype, shape or offsets")
+        raise _broken(path, f"the entry of {name[:200]!r} lacks a dtype, shape or offsets, or its name is too long")
     if code not in DTYPES:
         raise CheckpointError(
-            f"{path}: {name!r} has the dtype {code!r}, which cannot be read: load the model elsewhere and save "
+            f"{path}: {name!r} has the dtype {code[:40]!r}, which cannot be read: load the model elsewhere and save "
             "it in a floating-point dtype such as bfloat16"
         )
+    if not can_be_counted(shape):
+        raise _broken(path, f"{name!r} has {len(shape)} dimensions with more elements than can be counted")
     entry = Entry(TensorSpec(shape, DTYPES[code]), start + begin)
     if entry.nbytes != end - begin:
         raise _broken(

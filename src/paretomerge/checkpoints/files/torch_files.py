@@ -17,6 +17,7 @@ from paretomerge.checkpoints.checkpoint import MemoryTensors, TensorSource
 from paretomerge.checkpoints.files.byte_ranges import Stamp, require_unchanged, stamp_of
 from paretomerge.checkpoints.files.state_dicts import find_state_dict, without_wrappers
 from paretomerge.checkpoints.files.torch_pickles import load_pickle
+from paretomerge.errors import CheckpointError
 from paretomerge.types import TensorSpec
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -86,7 +87,19 @@ def _open(path: Path, part: bool) -> TorchFile:
         stamp = stamp_of(handle)
     loaded, _ = load_pickle(path)
     tensors = find_state_dict(path, loaded)
-    return TorchFile(path, stamp, tensors if part or not _all_text(tensors) else without_wrappers(tensors), part)
+    opened = TorchFile(path, stamp, tensors if part or not _all_text(tensors) else without_wrappers(tensors), part)
+    _require_held(opened)
+    return opened
+
+
+def _require_held(opened: TorchFile) -> None:
+    """Raise for a tensor larger than the file: one number may stand for many, which take memory once they are read."""
+    for name in opened.names:
+        if opened.spec(name).nbytes > opened.stamp[2]:
+            raise CheckpointError(
+                f"{opened.path}: {name!r} would take {opened.spec(name).nbytes} bytes, the whole file has "
+                f"{opened.stamp[2]}: it repeats few numbers many times (expand); save it with .contiguous()"
+            )
 
 
 def _reopen(path: Path, stamp: Stamp, part: bool) -> TorchFile:

@@ -11,8 +11,10 @@ on: `state_dicts` refuses it by its name. Modules that torch blocks (`os`, `sys`
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
+import tarfile
 import threading
 import zipfile
 from collections import OrderedDict
@@ -22,7 +24,8 @@ from typing import Any
 import torch
 
 from paretomerge.checkpoints.atomic import storage_errors
-from paretomerge.errors import CheckpointError
+from paretomerge.checkpoints.files.pickle_scan import LEGACY_PICKLES, BoundedReader, Scan, scan_pickles
+from paretomerge.errors import CheckpointError, ParetomergeError
 
 MOST_STAND_INS = 500  # unknown names in one file; a real training checkpoint has a few dozen
 
@@ -30,6 +33,7 @@ _ONE_AT_A_TIME = threading.Lock()  # the list of safe globals belongs to the who
 
 _UNKNOWN = re.compile(r"Unsupported global: GLOBAL ([\w.]+) was not an allowed global")
 _FILLED = re.compile(r"Can only SETITEMS? for .*? but got <class '([^']+)'>")
+_STRANGE = re.compile(r"(?!(?:torch|collections|builtins|__builtin__|_codecs)\.)\w+(?:\.\w+)+")
 _FIRST_NAME = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -67,6 +71,7 @@ def load_pickle(path: Path) -> tuple[Any, tuple[str, ...]]:
         StorageError: the disk refused to read.
     """
     zipped = _require_whole(path)
+    scanned = _scanned(path, zipped)
     stand_ins: dict[str, type[StandIn]] = {}
     while True:
         try:
@@ -76,6 +81,7 @@ def load_pickle(path: Path) -> tuple[Any, tuple[str, ...]]:
         except pickle.UnpicklingError as error:
             if not _learn(stand_ins, str(error)):
                 raise _refused(path, str(error), stand_ins) from None
+            _learn_all(stand_ins, scanned)
         except OSError:
             with storage_errors(path, "read"):
                 raise
@@ -116,6 +122,59 @@ def _require_whole(path: Path) -> bool:
     return zipped
 
 
+def require_no_bomb(path: Path) -> None:
+    """Raise `CheckpointError` for a file that takes more memory than it is long, see `pickle_scan`; loads nothing."""
+    _scanned(path, _require_whole(path))
+
+
+def _scanned(path: Path, zipped: bool) -> Scan:
+    """What the file would do; an error if it would take more memory than it is long: compressed, or as it asks for."""
+    found = Scan()
+    try:
+        with storage_errors(path, "read"), path.open("rb") as handle:
+            if not zipped:
+                _require_no_tar(path)
+                scan_pickles(BoundedReader(handle, path.stat().st_size), found, LEGACY_PICKLES)
+            else:
+                with zipfile.ZipFile(handle) as archive:
+                    _require_stored(path, archive)
+                    for entry in archive.infolist():
+                        if entry.filename.rpartition("/")[2] == "data.pkl":
+                            scan_pickles(BoundedReader(archive.open(entry), path.stat().st_size), found)
+    except ParetomergeError:
+        raise
+    # the pickle machine has no exception of its own for broken bytes; `torch.load` meets them too
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: cannot be read as a PyTorch file ({type(error).__name__}): it is truncated or something "
+            "else; copy it again, or give a .safetensors file"
+        ) from error
+    if found.bomb is not None:
+        raise CheckpointError(
+            f"{path}: asks for memory by {found.bomb}, which no state dict does, so it was not loaded. Do not use this "
+            "file unless you know who made it; then save model.state_dict() again"
+        )
+    return found
+
+
+def _require_no_tar(path: Path) -> None:
+    """Raise for a tar archive: `torch.load` would unpack it, with the links and pipes that it may hold."""
+    with contextlib.suppress(tarfile.TarError, EOFError), tarfile.open(path, "r:"):
+        raise CheckpointError(
+            f"{path}: is a tar archive, as PyTorch wrote before version 0.2: unpack it if it holds a checkpoint, or "
+            "load it with such a version and save it again"
+        )
+
+
+def _require_stored(path: Path, archive: zipfile.ZipFile) -> None:
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise CheckpointError(
+                f"{path}: its entry {entry.filename!r} is compressed, which torch.save never does: unpack the archive "
+                "if it holds a checkpoint, and give that"
+            )
+
+
 def _learn(stand_ins: dict[str, type[StandIn]], message: str) -> bool:
     """Add the stand-in that `message` asks for; `False` if it asks for none, or for one it has already."""
     unknown = _UNKNOWN.search(message)
@@ -130,8 +189,19 @@ def _learn(stand_ins: dict[str, type[StandIn]], message: str) -> bool:
             return False
     if len(stand_ins) >= MOST_STAND_INS or issubclass(stand_ins.get(name, object), kind):
         return False
-    stand_ins[name] = type(name, (kind,), {"stands_for": name, "__module__": __name__})
+    stand_ins[name] = _stand_in(name, kind)
     return True
+
+
+def _learn_all(stand_ins: dict[str, type[StandIn]], scanned: Scan) -> None:
+    """Add stand-ins for all other strange names that the scan saw: each attempt reads the whole pickle again."""
+    for name in scanned.names:
+        if len(stand_ins) < MOST_STAND_INS and _STRANGE.fullmatch(name) and name not in stand_ins:
+            stand_ins[name] = _stand_in(name, MappingStandIn if name in scanned.filled else StandIn)
+
+
+def _stand_in(name: str, kind: type[StandIn]) -> type[StandIn]:
+    return type(name, (kind,), {"stands_for": name, "__module__": __name__})
 
 
 def _refused(path: Path, message: str, stand_ins: dict[str, type[StandIn]]) -> CheckpointError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paretomerge.checkpoints.files.safetensors_files import SafetensorsFile, open_safetensors
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.checkpoints.posteriors.families import read_posterior, write_posterior
 from paretomerge.checkpoints.posteriors.tensors import Collected, Stored
 from paretomerge.checkpoints.writing.file import write_file
@@ -39,7 +40,7 @@ def save_posterior(path: str | os.PathLike[str], posterior: Curvature, provenanc
         CheckpointError: a name that does not end in `.safetensors`.
         StorageError: the disk refused; what was there before stays.
     """
-    target = Path(path).expanduser()
+    target = user_path(path)
     if target.suffix != ".safetensors":
         raise CheckpointError(f"{target}: a posterior is saved as a .safetensors file: give that suffix")
     collected = Collected()
@@ -51,7 +52,7 @@ def save_posterior(path: str | os.PathLike[str], posterior: Curvature, provenanc
 
 def holds_posterior(path: str | os.PathLike[str]) -> bool:
     """Whether `path` is a file that `save_posterior` wrote."""
-    source = Path(path).expanduser()
+    source = user_path(path)
     if source.suffix != ".safetensors" or not source.is_file():
         return False
     return KEY in open_safetensors(source).metadata
@@ -107,7 +108,7 @@ def read_provenance(path: str | os.PathLike[str]) -> Provenance | None:
 
 def _open(path: str | os.PathLike[str]) -> tuple[SafetensorsFile, dict[str, Any]]:
     """The file and its description, of a version that can be read."""
-    source = Path(path).expanduser()
+    source = user_path(path)
     if not source.is_file():
         raise CheckpointError(f"{source}: {_absence(source)}")
     file = open_safetensors(source)

@@ -98,12 +98,23 @@ def estimate_merge(
         to_read,
         to_write,
         largest,
-        (inputs + models + 2) * 4 * specs[largest].numel + FIXED_MEMORY,
+        merge_memory(inputs, models, specs[largest].numel),
         None,
         None,
         free_bytes(target or Path.cwd()),
     )
     return sizes.at(bytes_per_second)
+
+
+def merge_memory(inputs: int, models: int, largest: int) -> int:
+    """Bytes that a merge from disk to disk takes at most, `(inputs + K + 2)` times the largest tensor in float32.
+
+    Args:
+        inputs: the base and the finetunes, and their precisions.
+        models: `K`, how many merged models are written.
+        largest: elements of the largest tensor.
+    """
+    return (inputs + models + 2) * 4 * largest + FIXED_MEMORY
 
 
 def measure_reading(checkpoints: Iterable[Checkpoint], longest: float = LONGEST_MEASUREMENT) -> float | None:

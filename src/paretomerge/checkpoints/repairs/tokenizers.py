@@ -210,7 +210,7 @@ def _config_texts(files: tuple[Path, ...], before: int, after: int) -> dict[str,
             with storage_errors(file, "read"):
                 try:
                     config = json.loads(file.read_text(encoding="utf-8"))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise CheckpointError(f"{file} cannot be read as JSON: {error}. Copy it again") from error
             return {file.name: json.dumps(change_vocabulary_size(config, before, after), indent=2) + "\n"}
     return {}

@@ -141,7 +141,7 @@ def _read_json(file: Path) -> Any:
     with storage_errors(file, "read"):
         try:
             return json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _broken(file, f"it is not JSON ({error})") from error
 
 

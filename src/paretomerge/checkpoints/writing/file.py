@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from paretomerge.checkpoints.atomic import storage_errors, sync_folder, temporary_beside
+from paretomerge.checkpoints.atomic import remove_abandoned_file, storage_errors, sync_folder, temporary_beside
 from paretomerge.checkpoints.writing.shards import plan_file, require_writable
 from paretomerge.checkpoints.writing.tensor_writer import TensorWriter
 from paretomerge.types import Params, spec_of
@@ -32,6 +32,7 @@ def write_file(target: Path, tensors: Mapping[str, tuple[Params, str]], metadata
     try:
         with storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            remove_abandoned_file(target)
         for key, (params, name) in tensors.items():
             writer.write(key, params[name])
         writer.require_complete()

@@ -32,6 +32,7 @@ from paretomerge.checkpoints.atomic import (
     temporary_beside,
 )
 from paretomerge.checkpoints.folders import MANIFEST, WEIGHT_FILES
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.checkpoints.writing.shards import INDEX, Shard, index_of, plan_file, plan_shards, require_writable
 from paretomerge.checkpoints.writing.tensor_writer import TensorWriter
 from paretomerge.errors import CheckpointError, StorageError
@@ -73,7 +74,7 @@ class CheckpointWriter:
         weights_file: str | None = None,
     ) -> None:
         """Plan and check; nothing is written before the `with` block is entered."""
-        self.target = Path(directory).expanduser().absolute()
+        self.target = user_path(directory).absolute()
         self._overwrite = overwrite
         self._replaced = require_free_target(self.target, overwrite)
         about = {"format": "pt", **_as_text(metadata)}

@@ -28,8 +28,9 @@ class FitSubspace:
         centres: how many expansions in a row; each further one is made where the merge with equal weights landed
             (and adds its own gradients to an enriched basis). All of them serve every weighting. 0 is two where
             centred, else one.
-        validated: whether a further centre is kept only if the merge with equal weights that it leads to has a lower
-            validation loss than the one before; costs an evaluation for each.
+        validated: whether the merge with equal weights, of a centred fit, must have a lower validation loss than
+            what it started from: at the first centre than the average of the finetunes, else `damping` is raised
+            tenfold until it has; a further centre is left out where it does not help. An evaluation for each.
         damping: the ridge, relative, on what each task brings to a merge (`posteriors/lending.py`); it is also the
             one under which the next centre is found, where 0.03 to 0.3 serve equally well.
         examples: per task for the curvature, all when `None`.

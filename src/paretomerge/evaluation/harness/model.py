@@ -44,7 +44,7 @@ class LanguageModel:
             )
         try:
             named = [str(each) for each in json.loads(Path(found).read_text(encoding="utf-8"))["architectures"] or []]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             named = []
         if named and not any(each.endswith(_HEADS) for each in named):
             raise CheckpointError(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import RecipeError, nearest
 from paretomerge.recipes.mergekit.models import (
     USE_MERGEKIT,
@@ -20,6 +18,7 @@ from paretomerge.recipes.mergekit.models import (
 )
 from paretomerge.recipes.mergekit.parameters import METHODS, check_settings
 from paretomerge.recipes.mergekit.recipe import MergekitRecipe
+from paretomerge.recipes.yaml_files import read_yaml
 
 KEYS = (
     *("merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype"),
@@ -36,14 +35,14 @@ def load_mergekit(path: str | PathLike[str]) -> MergekitRecipe:
         RecipeError: no such file, no YAML, an unknown key (with the nearest known one), a wrong value, or a merge
             that is not supported.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RecipeError(f"there is no mergekit configuration {path}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the mergekit configuration {path}: {error}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except ValueError as error:
         raise RecipeError(f"{path} is not one YAML document: {error}") from error
     return parse_mergekit(content, str(path))
 

@@ -13,6 +13,7 @@ from paretomerge.checkpoints import Checkpoint
 from paretomerge.checkpoints.adapters.config import CONFIG as ADAPTER
 from paretomerge.checkpoints.atomic import storage_errors
 from paretomerge.checkpoints.folders import WEIGHT_FILES
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import CheckpointError, InputError
 
 Kind = Literal["sequence_classification", "causal_lm", "image_classification"]
@@ -94,11 +95,11 @@ def find_finetunes(paths: Sequence[str], named: Mapping[str, str]) -> dict[str, 
     """
     if not paths and not named:
         raise InputError("no finetunes: name their folders after the base, or give --task NAME=DIR for each")
-    given = {path: Path(path).expanduser() for path in paths}
+    given = {path: user_path(path) for path in paths}
     names = name_tasks([path.absolute() for path in given.values()])
     pairs = [
         *zip(names, given.values(), strict=True),
-        *((task, Path(path).expanduser()) for task, path in named.items()),
+        *((task, user_path(path)) for task, path in named.items()),
     ]
     found: dict[str, Finetune] = {}
     for task, path in pairs:
@@ -214,6 +215,6 @@ def _read(path: Path) -> dict[str, Any]:
     with storage_errors(path, "read"):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     return found if isinstance(found, dict) else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paretomerge.errors import ParetomergeError
@@ -54,7 +54,7 @@ def evaluator_of(study: Opened, split: Split) -> Evaluator:
     """
     sections = study.recipe.evaluators
     if not sections:
-        return SupervisedEvaluator(study.require_problem("evaluation"), split)
+        return SupervisedEvaluator(_placed(study, "evaluation"), split)
     parts = [_part(study, section, split) for section in sections]
     if len(parts) == 1 and _tasks_of(study, sections[0]) == study.tasks:
         return parts[0]
@@ -148,9 +148,21 @@ def _part(study: Opened, section: EvaluatorSection, split: Split) -> Evaluator:
         return evaluator_of_harness(section, split, study.base, study.finetunes)
     if isinstance(section, CommandSection):
         return command_evaluator(section, split, study.base, study.finetunes)
-    problem = study.require_problem("measuring metrics")
+    problem = _placed(study, "measuring metrics")
     questions = study.questions if _asks(section) else None
     return problem_evaluator(problem, split, section.metrics, questions, section.generation.model_dump())
+
+
+def _placed(study: Opened, what: str) -> Problem:
+    """The problem, its model where the recipe places it."""
+    problem, section = study.require_problem(what), study.recipe.placement
+    if section is None:
+        return problem
+    from paretomerge.problems import ModelPlacement, PlacedBuild
+
+    folder = section.offload or str(study.folder.path)
+    placement = ModelPlacement(section.device_map, section.max_memory, folder, section.dtype)
+    return replace(problem, build=PlacedBuild(problem.build, placement))
 
 
 def _own_objectives(study: Opened, section: EvaluatorSection) -> tuple[Objective, ...]:
@@ -180,6 +192,9 @@ def _digest_of(study: Opened, section: EvaluatorSection, split: Split) -> str:
 def _problem_metrics_digest(study: Opened, split: Split) -> str:
     """The problem's source and the examples of the split."""
     problem, digest = study.require_problem("evaluation"), study.problem_digest(split)
+    placement = study.recipe.placement
+    if placement is not None and placement.dtype is not None:
+        digest = hashlib.sha256(f"{digest}|{placement.dtype}".encode()).hexdigest()
     # Accuracies of tokens came later: what was stored without them is measured again.
     if problem.likelihood in ("tokens", "causal") and problem.loss_fn is None:
         return hashlib.sha256(f"{digest}|token accuracy".encode()).hexdigest()

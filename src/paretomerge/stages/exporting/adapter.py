@@ -17,7 +17,7 @@ from paretomerge.stages.choose import FrontKind
 from paretomerge.stages.exporting.card import card_of, draw_picture
 from paretomerge.stages.exporting.export import dtype_named, measured_point, merged_blocks
 from paretomerge.stages.exporting.points import exported_point
-from paretomerge.stages.exporting.weights import companion_of, write_task_weights
+from paretomerge.stages.exporting.weights import beside_export
 from paretomerge.stages.fitting.fit import fit_run
 from paretomerge.stages.landscape import landscape_of
 from paretomerge.stages.scoring.models import Progress, silent
@@ -65,18 +65,16 @@ def export_adapter(
     shown = chosen if chosen.values else measured
     with tempfile.TemporaryDirectory() as folder:
         picture = draw_picture(study, shown, Path(folder), progress)
-        written = write_adapter_export(
-            out,
-            merged_blocks(fitted, chosen, wide=True),
-            base=study.base,
-            finetunes=study.finetunes,
-            card=card_of(study, fitted.damping, shown, picture),
-            point=measured,
-            rank=rank,
-            tolerance=tolerance,
-            dtype=wanted,
-            overwrite=overwrite,
-        )
-    if landscape.has_task_weights:
-        write_task_weights(study, measured, companion_of(written.folder))
-    return written
+        with beside_export(study, measured, out, overwrite, landscape.has_task_weights):
+            return write_adapter_export(
+                out,
+                merged_blocks(fitted, chosen, wide=True),
+                base=study.base,
+                finetunes=study.finetunes,
+                card=card_of(study, fitted.damping, shown, picture),
+                point=measured,
+                rank=rank,
+                tolerance=tolerance,
+                dtype=wanted,
+                overwrite=overwrite,
+            )

@@ -18,7 +18,7 @@ from paretomerge.exports import complete_side_files, export_checkpoint
 from paretomerge.stages.choose import FrontKind
 from paretomerge.stages.exporting.card import card_of, draw_picture
 from paretomerge.stages.exporting.points import exported_point
-from paretomerge.stages.exporting.weights import companion_of, write_task_weights
+from paretomerge.stages.exporting.weights import beside_export
 from paretomerge.stages.fitting.fit import Fitted, fit_run
 from paretomerge.stages.landscape import Landscape, landscape_of
 from paretomerge.stages.measuring.merged import score_merged
@@ -94,19 +94,17 @@ def export_point(
     with tempfile.TemporaryDirectory() as folder:
         picture = draw_picture(study, shown, Path(folder), progress)
         card = card_of(study, fitted.damping, shown, picture, said)
-        written = export_checkpoint(
-            out,
-            merged_blocks(fitted, chosen, wide=wanted is not None),
-            base=study.base,
-            card=card,
-            point=measured,
-            dtype=wanted,
-            side_files=files,
-            overwrite=overwrite,
-        )
-    if landscape.has_task_weights:
-        write_task_weights(study, measured, companion_of(written))
-    return written
+        with beside_export(study, measured, out, overwrite, landscape.has_task_weights):
+            return export_checkpoint(
+                out,
+                merged_blocks(fitted, chosen, wide=wanted is not None),
+                base=study.base,
+                card=card,
+                point=measured,
+                dtype=wanted,
+                side_files=files,
+                overwrite=overwrite,
+            )
 
 
 def merged_blocks(fitted: Fitted, point: FrontPoint, *, wide: bool = False) -> Iterator[tuple[str, Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import CheckpointError
 
 
@@ -14,7 +15,7 @@ def free_file(file: str | os.PathLike[str], overwrite: bool) -> Path:
     Raises:
         CheckpointError: the file exists.
     """
-    target = Path(file).expanduser()
+    target = user_path(file)
     if target.exists() and not overwrite:
         raise CheckpointError(f"{target}: the file exists: choose another name, or ask to overwrite it")
     return target

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from paretomerge.checkpoints import MANIFEST, Checkpoint, open_checkpoint
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.errors import CheckpointError, EvaluationError
 from paretomerge.evaluation import Evaluation, evaluate_one
 from paretomerge.exports.loading import class_name, read_config
@@ -75,7 +76,7 @@ def check_export(study: Study, folder: str | os.PathLike[str], progress: Progres
         EvaluationError: scores differ by more than rounding explains; the message has both.
         StorageError: the disk refused.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     manifest = _manifest(study, folder)
     stored = manifest["point"]
     number = OFF_FRONT if stored["id"] is None else stored["id"]
@@ -137,7 +138,7 @@ def _manifest(study: Study, folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         digest, _ = content["base"]["digest"], content["point"]["weights"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder} holds no export of a run (its {MANIFEST} lacks the point)") from error
     if digest != study.digests["base"]:
         raise CheckpointError(f"{folder} was exported on another base than the one of {study.folder.path}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from paretomerge.errors import InputError
+from paretomerge.checkpoints.atomic import storage_errors, write_bytes
+from paretomerge.checkpoints.writing.writer import require_free_target
+from paretomerge.errors import InputError, StorageError
 from paretomerge.exports import export_task_weights
 from paretomerge.stages.choose import FrontKind
 from paretomerge.stages.exporting.files import free_file
@@ -61,6 +64,43 @@ def training_sizes(study: Study) -> dict[str, int] | None:
     if study.problem is None:
         return None
     return {task: study.problem.count_examples(task, "training") for task in study.tasks}
+
+
+@contextmanager
+def beside_export(
+    study: Study, point: FrontPoint, out: str | os.PathLike[str], overwrite: bool, has_task_weights: bool
+) -> Iterator[None]:
+    """Write the task weights beside a checkpoint, before what is written within gets its name.
+
+    The checkpoint is what says that an export is complete, so it comes last: a process that is killed in between has
+    exported nothing, and the same command does it again. Where the export fails, the file is as it was.
+
+    Args:
+        study: the run.
+        point: that is exported.
+        out: the folder of the checkpoint.
+        overwrite: whether a checkpoint there may be replaced.
+        has_task_weights: scaling coefficients are none, and no file is written.
+
+    Raises:
+        CheckpointError: the folder is not free.
+        StorageError: the disk refused.
+    """
+    target = Path(out).expanduser().absolute()
+    require_free_target(target, overwrite)
+    if not has_task_weights:
+        yield
+        return
+    file = companion_of(target)
+    with storage_errors(file, "read"):
+        before = file.read_bytes() if file.is_file() else None
+    write_task_weights(study, point, file)
+    try:
+        yield
+    except BaseException:
+        with suppress(StorageError, OSError):
+            file.unlink() if before is None else write_bytes(file, before)
+        raise
 
 
 def companion_of(folder: Path) -> Path:

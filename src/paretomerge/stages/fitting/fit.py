@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,11 +19,14 @@ from paretomerge.curvature import (
     FitSubspace,
     estimate_cost,
     fit_curvatures,
+    fits_apart,
     isotropic_curvatures,
 )
+from paretomerge.distributed import Executor
 from paretomerge.merging import (
     FisherWeighted,
     Inputs,
+    MergedParams,
     MixtureMerge,
     PosteriorMerge,
     TaskArithmetic,
@@ -31,15 +34,27 @@ from paretomerge.merging import (
 )
 from paretomerge.posteriors import choose_by_evidence
 from paretomerge.recipes import method
-from paretomerge.runs import EnergyMeter, Journal, evaluation_key
+from paretomerge.runs import Claims, EnergyMeter, Journal, alone, evaluation_key
+from paretomerge.runs.fingerprints import fingerprints
 from paretomerge.stages.fitting.files import load_curvatures, save_curvatures
 from paretomerge.stages.fitting.given import FitGiven, given_curvatures
-from paretomerge.stages.fitting.previews import PreviewMethod, choose_strength, coordinates_loss, merge_each
+from paretomerge.stages.fitting.previews import (
+    PreviewMethod,
+    choose_strength,
+    coordinates_loss,
+    merge_each,
+    with_strength,
+)
+from paretomerge.stages.fitting.side_by_side import fit_side_by_side
 from paretomerge.stages.fitting.unfinished import UnfinishedFit
 from paretomerge.stages.logs import log
+from paretomerge.stages.measuring.in_place import MergedInPlace
 from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
-from paretomerge.types import Ledger
+from paretomerge.types import Ledger, Params
+
+CLAIM = "fit"
+"""What a process claims while it fits: others wait, and find what it has stored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +71,22 @@ class Fitted:
         """Whether the rule merges posteriors, instead of the finetunes as they are."""
         return isinstance(self.method.rule, PosteriorMerge | FisherWeighted | MixtureMerge)
 
-    def models(self, weights: np.ndarray) -> Iterator[dict[str, Tensor]]:
-        """Merged parameters at each weighting `[K, T]`, one model after the other."""
+    def models(self, weights: np.ndarray) -> Iterator[Params]:
+        """Merged parameters at each weighting `[K, T]`, one model after the other.
+
+        With a `placement` in the recipe they are merged when they are written into the model.
+        """
+        if self.study.recipe.placement is not None:
+            return (self.streamed(row) for row in weights)
         return merge_each(self._inputs, self.method.rule, self.damping, weights)
+
+    def streamed(self, weights: np.ndarray) -> MergedParams:
+        """The merge at one weighting `[T]`, of which no copy exists before it is written somewhere."""
+        return MergedParams(self._inputs, weights, with_strength(self.method.rule, self.damping))
+
+    def maker(self) -> MergedInPlace:
+        """What makes the same models in another process."""
+        return MergedInPlace(self._inputs, with_strength(self.method.rule, self.damping))
 
     @cached_property
     def _inputs(self) -> Inputs:
@@ -85,8 +113,10 @@ class Fitted:
         )
 
 
-def fit_run(study: Study, progress: Progress = silent) -> Fitted:
+def fit_run(study: Study, progress: Progress = silent, executor: Executor | None = None) -> Fitted:
     """Fit the posteriors of a run, or load them if they are there.
+
+    With an executor, families that fit each task by itself (all but isotropic and subspace) fit tasks side by side.
 
     What an interrupted fit has finished (a task's posterior, or its expansion at a centre) is not measured again.
 
@@ -99,14 +129,27 @@ def fit_run(study: Study, progress: Progress = silent) -> Fitted:
     preview = _preview(study, given)
     with study.folder.open_journal() as journal:
         key = _key(study, preview)
-        curvatures = given or _stored(study, journal, key, preview)
-        if curvatures is None:
+        curvatures, damping = (
+            given or _stored(study, journal, key, preview),
+            _known_damping(study, journal, key, preview),
+        )
+        if curvatures is None and isinstance(preview.fit, FitIsotropic):
             study.check().raise_if_bad()
-            log.info("fitting %s posteriors of %s", preview.fit.family, ", ".join(study.tasks))
-            curvatures = _measure(study, journal, key, preview, progress)
-            cost = curvatures.ledger
-            log.info("fitted: %d gradient passes in %.1f s", cost.gradient_passes, cost.seconds)
-        damping = _damping(study, journal, key, preview, curvatures, progress)
+            curvatures = isotropic_curvatures(study.finetunes, preview.fit)
+        if curvatures is None or damping is None:
+            with alone(journal, CLAIM, lambda: progress("another process fits this run: waiting for it")):
+                curvatures = curvatures or _stored(study, journal, key, preview)
+                if curvatures is None:
+                    study.check().raise_if_bad()
+                    log.info("fitting %s posteriors of %s", preview.fit.family, ", ".join(study.tasks))
+                    curvatures = _measure(study, journal, key, preview, progress, executor)
+                    cost = curvatures.ledger
+                    log.info("fitted: %d gradient passes in %.1f s", cost.gradient_passes, cost.seconds)
+                damping = _known_damping(study, journal, key, preview)
+                if damping is None:
+                    damping = _choose_damping(study, journal, key, preview, curvatures, progress)
+        if study.folder.unfinished.is_dir():
+            _tidy_up(study, journal)
     return Fitted(study, preview, curvatures, damping)
 
 
@@ -168,7 +211,7 @@ def _data_digest(study: Study, preview: PreviewMethod) -> str | None:
         return None
     study.require_problem(f"a {preview.fit.family} posterior")
     digest = study.problem_digest(preview.split)
-    if isinstance(preview.fit, FitSubspace) and preview.fit.validated and preview.fit.centres > 1:
+    if isinstance(preview.fit, FitSubspace) and preview.fit.validated and preview.fit.location == "centred":
         digest += study.problem_digest("validation")
     return digest
 
@@ -177,22 +220,26 @@ def _in_memory(study: Study) -> tuple[dict[str, Tensor], dict[str, dict[str, Ten
     return dict(study.base), {task: dict(finetune) for task, finetune in study.finetunes.items()}
 
 
-def _measure(study: Study, journal: Journal, key: str, preview: PreviewMethod, progress: Progress) -> Curvatures:
-    if isinstance(preview.fit, FitIsotropic):
-        return isotropic_curvatures(study.finetunes, preview.fit)
+def _measure(
+    study: Study, journal: Journal, key: str, preview: PreviewMethod, progress: Progress, executor: Executor | None
+) -> Curvatures:
+    assert not isinstance(preview.fit, FitIsotropic)
     problem = study.require_problem(f"a {preview.fit.family} posterior")
     base, finetunes = _in_memory(study)
     unfinished = UnfinishedFit(study.folder.unfinished, key)
     seed, split = study.recipe.seed, preview.split
     with EnergyMeter() as meter:
+        if executor is not None and fits_apart(preview.fit):
+            fit_side_by_side(study, unfinished, preview.fit, split, executor, progress)
         curvatures = fit_curvatures(problem, base, finetunes, preview.fit, split, seed, progress, store=unfinished)
         cost = meter.charged(curvatures.ledger)
     # While files of another fit are being replaced, no fact may vouch for them.
     journal.note("curvature", None)
     save_curvatures(study, curvatures)
     facts = {task: [loss.offset, loss.examples] for task, loss in curvatures.losses.items()}
-    journal.charge("fit", cost)
-    journal.note("curvature", {"key": key, "losses": facts})
+    files = fingerprints(study.folder.posteriors)
+    told = {"key": key, "losses": facts, "files": files, "damping": curvatures.method.damping}
+    journal.conclude({"curvature": told}, ("fit", cost))
     unfinished.discard()
     return curvatures
 
@@ -201,19 +248,48 @@ def _stored(study: Study, journal: Journal, key: str, preview: PreviewMethod) ->
     fact = journal.fact("curvature")
     if not fact or fact["key"] != key:
         return None
-    return load_curvatures(study, preview.fit, fact["losses"])
+    method = preview.fit
+    if isinstance(method, FitSubspace):
+        method = replace(method, damping=fact["damping"])
+    return load_curvatures(study, method, fact["losses"])
 
 
-def _damping(
-    study: Study, journal: Journal, key: str, preview: PreviewMethod, curvatures: Curvatures, progress: Progress
-) -> float:
+def _tidy_up(study: Study, journal: Journal) -> None:
+    """Remove the pieces of a fit that was killed when it was stored already, unless somebody is fitting."""
+    claims = Claims(journal)
+    try:
+        if claims.take(CLAIM):
+            UnfinishedFit(study.folder.unfinished, "").discard()
+    finally:
+        claims.close()
+
+
+def _damping_key(study: Study, key: str, preview: PreviewMethod) -> str:
+    how, strengths = study.recipe.posterior.damping, list(preview.strengths)
+    return evaluation_key(curvature=key, rule=repr(preview.rule), strengths=strengths, how=how)
+
+
+def _known_damping(study: Study, journal: Journal, key: str, preview: PreviewMethod) -> float | None:
+    """The damping, where there is only one or one was chosen, by the fit itself or after it."""
+    if _is_of_the_fit(study, preview):
+        fact = journal.fact("curvature")
+        return float(fact["damping"]) if fact and fact["key"] == key else None
     if len(preview.strengths) == 1:
         return preview.strengths[0]
-    how = study.recipe.posterior.damping
-    choice_key = evaluation_key(curvature=key, rule=repr(preview.rule), strengths=list(preview.strengths), how=how)
     fact = journal.fact("damping")
-    if fact and fact["key"] == choice_key:
-        return float(fact["value"])
+    return float(fact["value"]) if fact and fact["key"] == _damping_key(study, key, preview) else None
+
+
+def _is_of_the_fit(study: Study, preview: PreviewMethod) -> bool:
+    """Whether the damping is that of the method, which a validated fit may have raised."""
+    named = study.recipe.posterior.damping is not None or isinstance(preview.rule, TaskArithmetic)
+    return isinstance(preview.fit, FitSubspace) and not named
+
+
+def _choose_damping(
+    study: Study, journal: Journal, key: str, preview: PreviewMethod, curvatures: Curvatures, progress: Progress
+) -> float:
+    how = study.recipe.posterior.damping
     problem = study.require_problem(f"choosing the damping by {how}")
     started = time.perf_counter()
     with EnergyMeter() as meter:
@@ -223,6 +299,6 @@ def _damping(
         else:
             damping, evaluations = choose_strength(problem, study.base, study.finetunes, preview, curvatures, progress)
         cost = meter.charged(Ledger(evaluations=evaluations, seconds=time.perf_counter() - started))
-    journal.charge("damping", cost)
-    journal.note("damping", {"key": choice_key, "value": damping, "candidates": list(preview.strengths)})
+    found = {"key": _damping_key(study, key, preview), "value": damping, "candidates": list(preview.strengths)}
+    journal.conclude({"damping": found}, ("damping", cost))
     return damping

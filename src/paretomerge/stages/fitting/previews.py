@@ -23,7 +23,6 @@ from paretomerge.merging import (
     PosteriorMerge,
     TaskArithmetic,
     collect_inputs,
-    merge,
     merge_blocks,
     merge_coordinates,
 )
@@ -41,7 +40,7 @@ class PreviewMethod:
         fit: how posteriors are fitted.
         rule: how they are merged.
         strengths: candidates for the one number that is chosen on validation data: the relative damping, or the
-            scale of task arithmetic. With a single candidate nothing is chosen.
+            scale of task arithmetic. With a single candidate nothing is chosen, see `only_strength`.
         recentre_steps: Gauss-Newton linearisations at each merged point.
         split: whose examples curvature is measured on.
     """
@@ -145,7 +144,7 @@ def choose_strength(
     stands for the minimiser of the weighted loss, so lower is closer. Test data are never touched.
     """
     if len(method.strengths) == 1:
-        return method.strengths[0], 0
+        return only_strength(method, curvatures), 0
     weights = simplex_grid(len(finetunes), divisions)
     weights = weights[weights.max(axis=1) < 1]
     if not len(weights):
@@ -167,6 +166,13 @@ def choose_strength(
         )
     best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.inf)))
     return method.strengths[best], len(method.strengths) * len(weights)
+
+
+def only_strength(method: PreviewMethod, curvatures: Curvatures) -> float:
+    """The only candidate; where it is the fit's own damping, what a validated fit has raised it to."""
+    [strength] = method.strengths
+    is_own = isinstance(method.fit, FitSubspace) and strength == method.fit.damping
+    return curvatures.method.damping if is_own and not isinstance(method.rule, TaskArithmetic) else strength
 
 
 def weighted_loss(
@@ -225,6 +231,6 @@ def coordinates_loss(curvatures: Curvatures, strength: float, weights: np.ndarra
     if all(isinstance(posterior, Subspace) for posterior in posteriors.values()):
         coordinates = merge_coordinates(posteriors, weights)  # type: ignore[arg-type]
         return torch.stack([loss.at_coordinates(coordinates) for loss in curvatures.losses.values()], dim=1).numpy()
-    models = merge(posteriors, np.atleast_2d(weights))
-    assert isinstance(models, list)
+    # One model at a time: there may be a hundred weightings, and a model is as large as a model is.
+    models = merge_each(collect_inputs(posteriors), PosteriorMerge(), strength, np.atleast_2d(weights))
     return np.array([[loss.at(model) for loss in curvatures.losses.values()] for model in models])

@@ -50,7 +50,7 @@ class UnfinishedFit:
             tensors = {name.removeprefix("tensors/"): held[name] for name in held if name.startswith("tensors/")}
             beside = path.with_suffix(".posterior.safetensors")
             posterior = _in_memory(load_curvature(beside)) if beside.is_file() else None
-        except (ParetomergeError, ValueError, KeyError):
+        except (ParetomergeError, ValueError, KeyError, TypeError, RecursionError):
             return None  # it is measured again
         return Piece(values, tensors, posterior)
 

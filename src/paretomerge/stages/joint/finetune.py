@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from paretomerge.checkpoints import Checkpoint, open_checkpoint
+from paretomerge.checkpoints.paths import user_path
 from paretomerge.checkpoints.writing.writer import require_free_target
 from paretomerge.errors import DataError, InputError
 from paretomerge.runs import Journal, evaluation_key
@@ -128,7 +129,7 @@ def finetune_run(
         TrainingError: training broke.
         StorageError: the disk refused; nothing half-written is left.
     """
-    target = Path(out).expanduser().absolute()
+    target = user_path(out).absolute()
     recipe = training_recipe(study, training)
     seed = study.recipe.seed if seed is None else seed
     placement = placement_of(recipe.device)

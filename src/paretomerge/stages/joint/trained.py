@@ -9,26 +9,17 @@ paretomerge.json                               how it was trained
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from paretomerge.checkpoints import MANIFEST, Checkpoint, save_posterior, write_adapter, write_checkpoint
-from paretomerge.checkpoints.atomic import (
-    make_folders,
-    remove_abandoned,
-    replace_folder,
-    storage_errors,
-    sync_file,
-    sync_folder,
-    temporary_beside,
-)
-from paretomerge.checkpoints.writing.writer import require_free_target
+from paretomerge.checkpoints.atomic import storage_errors, sync_file, sync_folder
+from paretomerge.checkpoints.paths import user_path
+from paretomerge.checkpoints.writing.new_folder import new_folder
 from paretomerge.errors import CheckpointError
 from paretomerge.exports import ModelCard
 from paretomerge.exports.checkpoint import texts_and_files
@@ -67,9 +58,9 @@ def write_trained(
     params = _as_in_base(result.params, base)
     texts, side_files = texts_and_files(ModelCard(folder.name, "joint finetuning"), base.side_files, _dtype(params))
     specs = {name: spec_of(params, name) for name in params}
-    with _new_folder(folder, overwrite=False) as made:
+    with new_folder(folder, overwrite=False) as made:
         write_checkpoint(made, specs, params.items(), side_files=side_files, texts=texts, manifest=manifest)
-        if result.adapter is None or from_base:
+        if result.posterior is not None and (result.adapter is None or from_base):
             save_posterior(made / POSTERIOR, result.posterior, provenance)
         if result.adapter is not None and from_base:
             config = {**result.adapter.config, "base_model_name_or_path": _address(base), "inference_mode": True}
@@ -84,8 +75,8 @@ def copy_trained(source: Path, target: Path, additions: Mapping[str, object], *,
         CheckpointError: the name is taken.
         StorageError: the disk refused; nothing half-written is left.
     """
-    target = Path(target).expanduser().absolute()
-    with _new_folder(target, overwrite) as made, storage_errors(target):
+    target = user_path(target).absolute()
+    with new_folder(target, overwrite) as made, storage_errors(target):
         shutil.copytree(source, made)
         content = {**read_manifest(source), **additions}
         (made / MANIFEST).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -106,31 +97,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         with storage_errors(path, "read"):
             content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: delete {folder}, and what it held is trained again") from error
     return content if isinstance(content, dict) else {}
-
-
-@contextmanager
-def _new_folder(target: Path, overwrite: bool) -> Iterator[Path]:
-    """A name to make a folder under, which gets the target's name once it is complete."""
-    replaces = require_free_target(target, overwrite)
-    temporary = temporary_beside(target)
-    with storage_errors(target):
-        make_folders(target.parent)
-        remove_abandoned(target)
-        temporary.mkdir()
-    try:
-        made = temporary / "folder"
-        yield made
-        with storage_errors(target):
-            if replaces:
-                replace_folder(made, target)
-            else:
-                os.rename(made, target)
-                sync_folder(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _as_in_base(params: Params, base: Checkpoint) -> dict[str, torch.Tensor]:

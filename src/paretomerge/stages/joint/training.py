@@ -14,18 +14,19 @@ import numpy as np
 import torch
 
 from paretomerge.checkpoints import Checkpoint, open_checkpoint
+from paretomerge.checkpoints.atomic import make_folders, remove_abandoned, storage_errors
 from paretomerge.errors import InputError, RecipeError, TrainingError
 from paretomerge.posteriors import Provenance
 from paretomerge.recipes import parse_recipe
 from paretomerge.runs import Claims, EnergyMeter, Journal, evaluation_key
 from paretomerge.stages.fitting.fit import fit_run
-from paretomerge.stages.joint.trained import write_trained
+from paretomerge.stages.joint.trained import read_manifest, write_trained
 from paretomerge.stages.landscape import Landscape, landscape_of
 from paretomerge.stages.scoring.models import Progress, silent
 from paretomerge.stages.study import Study
 from paretomerge.training import Finetuned, TrainingRecipe, finetune
 from paretomerge.training.placement import Placement, placement_of
-from paretomerge.types import Params, Split
+from paretomerge.types import Ledger, Params, Split
 
 Start = Literal["base", "merged"]
 
@@ -106,6 +107,7 @@ def joint_checkpoint(
     start: Start = "base",
     stage: str = "verify",
     seed: int | None = None,
+    made: Finetuned | None = None,
 ) -> Checkpoint:
     """The jointly finetuned checkpoint at one weighting, trained now unless it is there; interrupted, it continues.
 
@@ -121,6 +123,7 @@ def joint_checkpoint(
         start: the base, or the run's merged model at these weights.
         stage: the ledger's entry that is charged.
         seed: the recipe's when `None`.
+        made: what a worker has trained with these settings: it is kept as if it had been trained here.
 
     Raises:
         RecipeError: a recipe without a problem.
@@ -129,11 +132,15 @@ def joint_checkpoint(
     """
     folder = study.folder.trained / key[:16]
     placement = placement_of(recipe.device)
+    if placement.process == 0:
+        with storage_errors(folder):
+            remove_abandoned(folder)
+        _settle(study, journal, folder, stage)
     # The first process decides for all: they train together or not at all.
     if not int(placement.gather(torch.tensor(folder.is_dir()).int())[0]):
         with _only_here(journal, key, placement):
             seed = study.recipe.seed if seed is None else seed
-            _train(study, journal, folder, weights, recipe, progress, start, stage, seed, placement)
+            _train(study, journal, folder, weights, recipe, progress, start, stage, seed, placement, made)
     return open_checkpoint(folder)
 
 
@@ -148,13 +155,14 @@ def _train(
     stage: str,
     seed: int,
     placement: Placement,
+    made: Finetuned | None = None,
 ) -> None:
     alpha = dict(zip(study.tasks, np.asarray(weights, dtype=np.float64).tolist(), strict=True))
     is_first = placement.process == 0
     with EnergyMeter() as meter:
-        result = finetune(
+        result = made or finetune(
             study.require_problem("joint finetuning"),
-            _start_of(study, weights, start, progress),
+            _start_of(study, weights, start, progress, streamed=placement.sharded),
             alpha,
             recipe,
             seed,
@@ -177,19 +185,35 @@ def _train(
                 **_told(result),
             }
             provenance = _provenance(study, recipe, alpha, start)
+            with storage_errors(folder):
+                # Until it is gone, the training may be kept and not yet charged.
+                make_folders(study.folder.training / folder.name)
             write_trained(folder, result, study.base, provenance, manifest, from_base=start == "base")
-            journal.charge(stage, ledger)
-            shutil.rmtree(study.folder.training / folder.name, ignore_errors=True)
-            with suppress(OSError):  # it is not empty: others train
-                study.folder.training.rmdir()
+            _settle(study, journal, folder, stage)
     finally:
         placement.wait()
 
 
-def _start_of(study: Study, weights: np.ndarray, start: Start, progress: Progress) -> Params:
+def _settle(study: Study, journal: Journal, folder: Path, stage: str) -> None:
+    """Charge a training that is kept, once, and remove what it needed to go on; a process may be killed in between."""
+    left = study.folder.training / folder.name
+    if not (folder.is_dir() and left.is_dir()):
+        return
+    if journal.fact(fact := f"charged {folder.name}") is None:
+        journal.conclude({fact: stage}, (stage, Ledger(**read_manifest(folder)["ledger"])))
+    shutil.rmtree(left, ignore_errors=True)
+    with suppress(OSError):  # it is not empty: others train
+        study.folder.training.rmdir()
+
+
+def _start_of(study: Study, weights: np.ndarray, start: Start, progress: Progress, *, streamed: bool) -> Params:
+    """Where training starts; `streamed` for models that no process can hold, which are merged into their places."""
     if start == "base":
         return study.base
-    return next(iter(weights_landscape(study, progress).models(np.asarray(weights)[None])))
+    landscape = weights_landscape(study, progress)
+    if streamed:
+        return fit_run(study, progress).streamed(np.asarray(weights))
+    return next(iter(landscape.models(np.asarray(weights)[None])))
 
 
 def _told(result: Finetuned) -> dict[str, Any]:

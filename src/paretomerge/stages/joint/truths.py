@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from paretomerge.checkpoints import Checkpoint, align, open_checkpoint
+from paretomerge.distributed import Executor
 from paretomerge.errors import AlignmentError, InputError, WeightsError
 from paretomerge.evaluation import Evaluation, as_evaluation, shared_covariance
 from paretomerge.runs import Journal, evaluation_key, recall_tasks
+from paretomerge.stages.joint.side_by_side import train_side_by_side
 from paretomerge.stages.joint.training import joint_checkpoint, score_key, training_key, training_recipe
 from paretomerge.stages.landscape import Landscape
 from paretomerge.stages.measuring.merged import MergedScorer
@@ -101,8 +103,12 @@ def truth_key(study: Study, truth: Truth) -> str:
     return score_key(study, training_key(study, np.array(truth.weights), training_recipe(study)), "test")
 
 
-def compare_truths(study: Study, landscape: Landscape, truths: Sequence[Truth], progress: Progress) -> Comparison:
+def compare_truths(
+    study: Study, landscape: Landscape, truths: Sequence[Truth], progress: Progress, executor: Executor | None = None
+) -> Comparison:
     """Score the corners (merges against the single finetunes), then truths, training those that are missing.
+
+    With an executor, trainings and merged models are distributed over its workers.
 
     Raises:
         RecipeError: something is to be trained, and the recipe has no problem.
@@ -114,6 +120,9 @@ def compare_truths(study: Study, landscape: Landscape, truths: Sequence[Truth], 
     keys = [evaluation_key(model=study.digests[task], evaluator=evaluator, finetune=True) for task in study.tasks]
     keys += [truth_key(study, one) for one in truths]
     with study.folder.open_journal() as journal:
+        if executor is not None:
+            absent = [one.weights for one in truths if one.path is None]
+            train_side_by_side(study, journal, absent, executor, progress)
 
         def build(rows: list[int]) -> Iterator[Params]:
             for row in rows:
@@ -135,7 +144,7 @@ def compare_truths(study: Study, landscape: Landscape, truths: Sequence[Truth], 
             progress,
         )
         found = [_evaluation(study, journal, key) for key in keys]
-    previews, merged = _previews(study, landscape, weights, progress)
+    previews, merged = _previews(study, landscape, weights, progress, executor)
     return Comparison(previews, measured, None if merged is None else _noise(study, merged, found))
 
 
@@ -165,9 +174,9 @@ def _evaluation(study: Study, journal: Journal, key: str) -> Evaluation:
 
 
 def _previews(
-    study: Study, landscape: Landscape, weights: np.ndarray, progress: Progress
+    study: Study, landscape: Landscape, weights: np.ndarray, progress: Progress, executor: Executor | None
 ) -> tuple[Scores, list[Evaluation] | None]:
-    with MergedScorer(study, landscape, "test", "verify", progress, retry_known=True) as scorer:
+    with MergedScorer(study, landscape, "test", "verify", progress, executor, retry_known=True) as scorer:
         scores = scorer(weights, study.objectives)
         if scorer.failures:
             raise scorer.failures[0].error

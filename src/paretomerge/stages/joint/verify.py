@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from paretomerge.distributed import Executor
 from paretomerge.errors import InputError, RecipeError
 from paretomerge.fronts import FrontUncertainty, recalibrated_front
 from paretomerge.recipes import digest_recipe
@@ -32,6 +33,7 @@ def verify_run(
     progress: Progress = silent,
     *,
     trained: Mapping[tuple[float, ...], str | os.PathLike[str]] | None = None,
+    executor: Executor | None = None,
 ) -> Verification:
     """Finetune jointly at a few weightings of the front, hold the previews against them, and recalibrate the front.
 
@@ -44,6 +46,7 @@ def verify_run(
         points: how many weightings are trained by the run in all; 0: only what is known, and `trained`, counts.
         progress: called with short messages.
         trained: weights, in the order of the tasks → a checkpoint that was finetuned jointly with them elsewhere.
+        executor: who trains and measures side by side; this process when `None`.
 
     Raises:
         InputError: nothing to verify, two checkpoints for one weighting, or one of several processes of a launcher.
@@ -71,7 +74,7 @@ def verify_run(
         raise InputError("nothing to verify: every point of the front is a finetune of a single task")
     if not truths:
         raise InputError("nothing was trained yet: give --points 3, or a checkpoint of yours with --trained")
-    found = _verification(study, front, compare_truths(study, landscape, truths, progress), truths)
+    found = _verification(study, front, compare_truths(study, landscape, truths, progress, executor), truths)
     _remember(study, found)
     return found
 
@@ -151,8 +154,7 @@ def _remember(study: Study, found: Verification) -> None:
         "joint_front": found.recalibrated.front.as_dict(),
     }
     with study.folder.open_journal() as journal:
-        for name, fact in facts.items():
-            journal.note(name, {"recipe": recipe, **fact})
+        journal.conclude({name: {"recipe": recipe, **fact} for name, fact in facts.items()})
 
 
 def _same(one: Truth, other: Truth) -> bool:

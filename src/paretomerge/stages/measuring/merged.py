@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from paretomerge.distributed import Executor
 from paretomerge.errors import ParetomergeError
 from paretomerge.evaluation import Evaluation, Evaluator, as_evaluation, bootstrap_deviations
 from paretomerge.runs import evaluation_key
@@ -33,7 +34,7 @@ class MergedScorer:
         split: whose examples they are scored on.
         stage: the ledger's entry that is charged.
         progress: called with short messages.
-        workers: processes that measure side by side.
+        executor: who measures; this process when `None`.
         fractions: of the examples in each round of a race (see `scoring.racing`); all at once when empty.
         retry_known: whether models that failed in an earlier sitting are tried again.
     """
@@ -45,7 +46,7 @@ class MergedScorer:
         split: Split,
         stage: str,
         progress: Progress = silent,
-        workers: int = 1,
+        executor: Executor | None = None,
         fractions: Sequence[float] = (),
         retry_known: bool = False,
     ) -> None:
@@ -55,7 +56,7 @@ class MergedScorer:
         self._evaluator_digest = study.evaluator_digest(split)
         self._open = ExitStack()
         journal = self._open.enter_context(study.folder.open_journal())
-        pool = workers_of(study, landscape, split, workers)
+        pool = workers_of(study, landscape, split, executor)
         self._evaluations = self._open.enter_context(
             Evaluations(journal, stage, pool, progress=progress, retry_known=retry_known)
         )

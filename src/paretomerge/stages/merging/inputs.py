@@ -226,7 +226,7 @@ def _with_dtype_texts(side_files: Sequence[Path], texts: Mapping[str, str], dtyp
     if "config.json" in found:
         try:
             config = json.loads(found["config.json"])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"config.json cannot be read as JSON: {error}. Repair it or copy it again") from error
         found["config.json"] = json.dumps(config_with_dtype(config, dtype), indent=2) + "\n"
     return found

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from paretomerge.checkpoints import Repairs, Source
+from paretomerge.checkpoints.atomic import remove_abandoned, storage_errors
+from paretomerge.checkpoints.writing.new_folder import new_folder
 from paretomerge.errors import InputError
 from paretomerge.merging import BlockValues, ByPattern, FisherWeighted, MergeRule, MixtureMerge, PosteriorMerge
 from paretomerge.stages.merging.inputs import MergeOptions, PreparedMerge, prepare_merge
@@ -95,7 +97,14 @@ def write_merged(
     folder = Path(out)
     outs = [folder] if len(notes) == 1 else [folder / str(number) for number in range(1, len(notes) + 1)]
     with ExitStack() as stack:
-        writers = [stack.enter_context(prepared.writer(path, options)) for path in outs]
+        # Several appear together: half of them would stand in the way of the same command.
+        together = len(notes) > 1 and not (folder.exists() and any(folder.iterdir()))
+        place = stack.enter_context(new_folder(folder, overwrite=False)) if together else folder
+        if len(notes) > 1 and not together:
+            with storage_errors(folder):
+                remove_abandoned(folder)
+        paths = [place / path.name for path in outs] if len(notes) > 1 else outs
+        writers = [stack.enter_context(prepared.writer(path, options)) for path in paths]
         writers[0].require_space(sum(writer.nbytes + prepared.private_nbytes for writer in writers))
         stream_merge(prepared.inputs, rows, rule, writers, prepared.specs, options.device, advance)
         for writer in writers:

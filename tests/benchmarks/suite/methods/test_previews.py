@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,7 +79,8 @@ def test_factors_are_plain_values_in_the_words_of_the_study() -> None:
 
 
 def test_predictions_and_curvature_error_are_told_apart_from_what_the_method_does(setting) -> None:
-    found = previewed(PreviewMethod("default", FitSubspace(), strengths=(0.1,))).find(setting)
+    fit = FitSubspace(validated=False)
+    found = previewed(PreviewMethod("default", fit, strengths=(0.1,))).find(setting)
 
     assert found.facts == {"strength": 0.1}
     checks = found.checks()
@@ -102,3 +104,15 @@ def test_a_method_without_any_finite_merge_says_so(setting, monkeypatch) -> None
 
     with pytest.raises(FailureError, match="diagonal has no finite validation loss with any of"):
         choose_strength(setting, method, fit_once(setting, method.fit))
+
+
+def test_a_damping_that_the_fit_has_raised_is_the_strength(setting) -> None:
+    fitted = fit_once(setting, FitSubspace(validated=False))
+    curvatures = replace(fitted.curvatures, method=replace(fitted.curvatures.method, damping=10.0))
+    method = PreviewMethod("default", FitSubspace(), strengths=(0.1,))
+
+    assert choose_strength(setting, method, replace(fitted, curvatures=curvatures)) == (10.0, 0)
+    assert choose_strength(setting, replace(method, strengths=(0.3,)), replace(fitted, curvatures=curvatures)) == (
+        0.3,
+        0,
+    )

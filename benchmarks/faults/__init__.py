@@ -1,0 +1,1 @@
+"""Faults that were injected into the commands, and what became of them."""
