@@ -86,7 +86,7 @@ def test_gradient_passes_are_those_of_the_ledger(method: Any) -> None:
 def test_validated_centres_are_counted_as_if_they_were_measured() -> None:
     """Each costs an evaluation."""
     passes = Passes(Work(1), Work(3), 0, 3, 1, 4)
-    assert fit_demand(FitSubspace(), ModelSize.of(params(0)), passes, 2, 2, 12, 8).evaluations == 2
+    assert fit_demand(FitSubspace(), ModelSize.of(params(0)), passes, 2, 2, 12, 8).evaluations == 3
 
 
 @pytest.mark.parametrize("method", [FitLowRank(rank=3), FitDense()])

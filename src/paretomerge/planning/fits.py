@@ -47,7 +47,7 @@ class FitDemand:
 
     Args:
         gradient_passes: as the ledger counts them.
-        evaluations: of validated centres.
+        evaluations: of the average and of every centre's merge, where merges are validated and none leads astray.
         work: of all of it.
         held: bytes of posteriors and of what is measured on the way, beside base and finetunes.
         stored: bytes of all tasks' posteriors on the disk.
@@ -80,7 +80,7 @@ def fit_demand(
         tasks: `T`.
         groups: `G` of a subspace.
         examples: `n`, per task.
-        validation: examples per task on which centres are validated.
+        validation: examples per task on which merges are validated.
     """
     parameters = size.parameters * FLOAT
     if isinstance(method, FitIsotropic) or not isinstance(method, tuple(_DEMANDS)):
@@ -138,7 +138,7 @@ def _subspace(subject: _Subject) -> FitDemand:
         work += tasks * subject.used * expansion
         count += tasks * subject.used * passes
         work += Work(traffic=8 * (grown / groups) * subject.parameters)
-    validated = method.centres if method.validated and method.centres > 1 else 0
+    validated = 1 + method.centres if method.validated and centred else 0
     work += validated * tasks * subject.validation * subject.passes.forward
     directions = (grown / groups + 1) * subject.parameters  # and the origin
     # On the way: every task's gradient and its square, and the directions once more, stacked.
